@@ -1,0 +1,76 @@
+/* http/http.h - a thin face on libevent's HTTP server.
+ *
+ * In:      bytes on sockets.  Out: one call of the handler per complete request; then the handler's
+ *          owner answers at once or piece by piece.
+ * Threads: everything on the loop thread.
+ * A client that leaves is noticed at any moment between request and end of answer (also while
+ * nothing is being sent): on_gone is called once, and the request is then dead to its owner. */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct event_base;
+struct http_server;
+struct http_req;
+
+struct http_conf {
+    const char *host;
+    int port;            // 0: any free one
+    size_t max_body;     // larger bodies are answered 413
+    size_t max_header;   // larger heads are answered 431
+    int body_timeout_ms; // a request not complete by then is answered 408 and closed
+    int idle_timeout_ms; // keep-alive connections without a request are closed
+    int max_connections; // more are answered 503 and closed
+    size_t max_unsent;   // bytes queued to a slow reader before http_writable says no
+};
+struct http_conf http_conf_default(void);
+
+/* A complete request has arrived.  The handler must see to it that an answer is begun or that one
+ * is remembered to be given later. */
+typedef void (*http_handler)(struct http_req *r, void *arg);
+
+/* Malformed messages never reach the handler; `on_error` writes the body for them (413, 400, 408,
+ * 431, 503), so that even those carry the dialect's shape.  May be NULL: plain text. */
+typedef void (*http_error_body)(int status, const char *message, struct buf *body, void *arg);
+
+MUST_CHECK bool http_listen(struct http_server **out, struct event_base *base,
+                            const struct http_conf *conf, http_handler handler,
+                            http_error_body on_error, void *arg, struct err *e);
+int http_port(const struct http_server *s);      // the real one
+void http_stop_accepting(struct http_server *s); // drain: open requests go on
+int http_open_requests(const struct http_server *s);
+void http_close(struct http_server *s); // cuts what is left
+
+/* The request, valid until its answer ends or on_gone. */
+str http_method(const struct http_req *r);
+str http_path(const struct http_req *r); // decoded once, without the query; always begins with '/'
+bool http_query(const struct http_req *r, const char *name, str *value);  // decoded
+bool http_header(const struct http_req *r, const char *name, str *value); // name in any case
+str http_body(const struct http_req *r);
+str http_peer(const struct http_req *r); // address text
+
+/* Who wants to know that the client left; on_room is called when a stream that http_writable
+ * refused can take more. Either may be NULL. */
+void http_watch(struct http_req *r, void (*on_gone)(struct http_req *r, void *arg),
+                void (*on_room)(struct http_req *r, void *arg), void *arg);
+
+/* Headers of the answer, before it begins.  Name and value are copied; values with line breaks are
+ * dropped (never injected). */
+void http_set_header(struct http_req *r, const char *name, const char *value);
+
+/* A whole answer; ends the request (r is dead afterwards; on_gone is not called any more). */
+void http_reply(struct http_req *r, int status, const char *content_type, str body);
+
+/* A streamed one (chunked): begin, any number of writes, end. */
+void http_begin(struct http_req *r, int status, const char *content_type);
+void http_write(struct http_req *r, str bytes); // copied
+void http_end(struct http_req *r);
+bool http_writable(const struct http_req *r); // less than max_unsent is waiting
+void http_abort(
+    struct http_req *r); // cut the connection in mid-answer (an error the client must see)
+
+const char *http_status_text(int status);
+
+#endif

@@ -1,0 +1,118 @@
+/* kern/kern.h - the arithmetic: packed weights, quantised activations, attention over KV blocks,
+ * norms, rotations, gates; one table of functions per CPU level, chosen once at start.
+ *
+ * Promise: for each (weight row, token) every function performs the same sequence of operations
+ * whatever the number of tokens, the split over threads and the chunking of a prompt, so results
+ * are bit-equal across all of these on one CPU level.
+ *
+ * Weights are packed at load into panels of 16 rows ("R16"): a panel's quants are 64-byte lines,
+ * line g holding weights [row 0..15][4g..4g+3]; scales stand in a second stream.  Rows past the end
+ * of the last panel are zero.  The layout of each type is in kern/pack.h.
+ *
+ * Threads: the table is immutable after kern_init; functions touch only their arguments. */
+#ifndef KERN_KERN_H
+#define KERN_KERN_H
+
+#include "base/err.h"
+
+#define KERN_PANEL    16  // rows of a panel
+#define KERN_KV_BLOCK 32  // tokens of a KV block
+#define KERN_SPAN     256 // tokens of an attention span; spans begin at multiples of this
+
+/* How activations are coded for a weight type.  Codes are -127..127, symmetric. */
+enum kern_act {
+    KERN_ACT_F32, // as they are: F32, F16, BF16 weights
+    KERN_ACT_Q32, // one f32 scale per 32: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4
+    KERN_ACT_Q256 // one f32 scale per 256: Q2_K .. Q6_K, IQ4_XS
+};
+
+/* A packed matrix: y[r] = sum over c of w[r][c] * x[c].  Filled by kern_pack. */
+struct kern_mat {
+    int type; // of the GGUF tensor
+    int rows, cols;
+    int n_panels;      // (rows + 15) / 16
+    enum kern_act act; // what its x must be
+    const unsigned char *lines,
+        *scales;                      // streams, 64-byte aligned; scales NULL if the type has none
+    size_t panel_lines, panel_scales; // bytes a panel
+};
+
+/* Is there a kernel for this GGUF type with rows of `cols` weights? */
+bool kern_supports(int type, int cols);
+
+/* Bytes of the packed form (a multiple of 64), 0 if unsupported. */
+size_t kern_pack_bytes(int type, int rows, int cols);
+
+/* Describes the packed form laid at mem (kern_pack_bytes, 64-byte aligned) without filling it. */
+void kern_pack_layout(struct kern_mat *m, int type, int rows, int cols, void *mem);
+
+/* Packs panels [from, to) from GGUF rows at src ([rows] of the type's row size, any alignment). */
+void kern_pack(const struct kern_mat *m, const void *src, int from, int to);
+
+/* One row of a GGUF tensor as f32: embeddings, and the reference of every type. */
+void kern_dequant_row(int type, const void *row, float *out, int cols);
+
+/* Rounds one row into a GGUF type (the quantizer, test models).  cols is a multiple of the type's
+ * block.  False if the type cannot be written. */
+MUST_CHECK bool kern_quant_row(int type, const float *x, void *row, int cols);
+
+/* Bytes of one coded activation row (a multiple of 64). */
+size_t kern_act_bytes(enum kern_act act, int cols);
+
+struct kern {
+    const char *name; // "scalar", "avx2" ...
+
+    /* Codes one row.  x [cols] f32, out kern_act_bytes, 64-byte aligned. */
+    void (*quantize)(enum kern_act act, const float *x, void *out, int cols);
+
+    /* Panels [from, to) of m times n coded rows.
+     *   x   [n] rows of kern_act_bytes(m->act, m->cols), x_stride bytes apart
+     *   y   y[t * y_stride + r] f32 for r in [from*16, min(to*16, rows)); y_stride in floats */
+    void (*matmul)(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
+                   int n, float *y, size_t y_stride);
+
+    /* out[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); 16 lanes summed in a fixed order.  out may be
+     * x. */
+    void (*rms_norm)(const float *x, const float *w, float *out, int n, float eps);
+
+    /* Rotates pairs of one head by cos/sin tables [n_rot/2]: neox pairs (i, i + n_rot/2), else
+     * (2i, 2i+1); elements past n_rot stay. */
+    void (*rope)(float *head, const float *cos, const float *sin, int n_rot, bool neox);
+
+    /* out[i] = silu(gate[i]) * up[i], or gelu_tanh(gate[i]) * up[i]; out may be gate. */
+    void (*swiglu)(const float *gate, const float *up, float *out, int n);
+    void (*geglu)(const float *gate, const float *up, float *out, int n);
+
+    void (*add)(float *x, const float *y, int n); // x += y
+
+    /* Stores one token's key and value in a KV block of one layer and one KV head
+     * (kern_kv_bytes(d), 64-byte aligned): keys as two tiles [d][16 tokens], values [32 tokens][d],
+     * both f16.  slot 0..31. */
+    void (*kv_store)(void *block, int slot, const float *k, const float *v, int d);
+
+    /* Attention of n_q query rows over one span of one KV head.
+     *   q       [n_q][d] f32, already scaled
+     *   blocks  [n_blocks <= 8] KV blocks of the span, in order
+     *   lo, hi  [n_q] the visible tokens [lo, hi) of the span for each row, 0 <= lo, hi <= 256;
+     *           lo >= hi: the row sees nothing here
+     *   softcap 0: none; else s = softcap * tanh(s / softcap)
+     *   acc [n_q][d], max [n_q], sum [n_q]: results of this span alone (max = -INFINITY and
+     *           sum = 0, acc = 0 where nothing is seen)
+     * The result of a row does not depend on the other rows. */
+    void (*attn_span)(const float *q, int n_q, int d, const void *const *blocks, int n_blocks,
+                      const int *lo, const int *hi, float softcap, float *acc, float *max,
+                      float *sum);
+
+    /* Merges span results in ascending order: out [d] = softmax-weighted sum over n_spans of
+     * acc[s * acc_stride .. ], max[s * stat_stride], sum[s * stat_stride]. */
+    void (*attn_merge)(const float *acc, size_t acc_stride, const float *max, const float *sum,
+                       size_t stat_stride, int n_spans, int d, float *out);
+};
+
+/* Bytes of a KV block of one layer and one KV head with head dimension d (a multiple of 8). */
+size_t kern_kv_bytes(int d);
+
+/* Fills k for these CPU features (kern/cpu.h: cpu_detect() & mask). */
+void kern_init(struct kern *k, unsigned cpu);
+
+#endif
