@@ -2,9 +2,12 @@
  *
  * In:      logits [n_vocab] f32, the request's settings, the tokens so far.  Out: an id.
  * Threads: pure but for the scratch that the caller owns.
- * Order of the chain: logit bias, penalties, then greedy if temperature is 0, else top_k, top_p and
- * min_p on the temperature-scaled distribution, and a draw with the random number of
- * (seed, position): a replay draws the same under any batching. */
+ *
+ * The chain, in this order: mask, logit bias, ban of ending tokens (min_tokens, ignore_eos),
+ * repetition penalty (prompt and output), frequency and presence penalties (output), then the
+ * highest if temperature is 0 or top_k is 1; else temperature, top_k, top_p, min_p, XTC, softmax
+ * over what is left, and a draw with the random number of (seed, position), so that a replay draws
+ * the same under any batching.  Ties go to the lower id; NaN counts as minus infinity. */
 #ifndef SAMPLE_SAMPLE_H
 #define SAMPLE_SAMPLE_H
 
@@ -20,40 +23,45 @@ struct sample_params {
     int top_k;                // 0: off
     float top_p;              // 1: off
     float min_p;              // 0: off
-    float repetition_penalty; // 1: off; over prompt and output
-    float frequency_penalty;  // 0: off; over output
-    float presence_penalty;   // 0: off; over output
+    float xtc_threshold;      // 0: off
+    float xtc_probability;    // 0: off
+    float repetition_penalty; // 1: off
+    float frequency_penalty;  // 0: off
+    float presence_penalty;   // 0: off
     uint64_t seed;
-    int min_tokens;                 // end-of-generation ids are not drawn before
     const struct sample_bias *bias; // [n_bias], borrowed
     int n_bias;
 };
-struct sample_params sample_params_default(void);
 
-/* Scratch for one sampling thread. */
-struct sample_scratch;
-struct sample_scratch *sample_scratch_new(int n_vocab);
-void sample_scratch_free(struct sample_scratch *s);
+/* Temperature 1, everything else off, seed 0. */
+struct sample_params sample_params_default(void);
 
 struct sample_input {
     const float *logits; // [n_vocab]; not changed
     int n_vocab;
     const int32_t *prompt; // [n_prompt]
     size_t n_prompt;
-    const int32_t *output; // [n_output] drawn so far
+    const int32_t *output; // [n_output] drawn so far; n_output is the position of the random number
     size_t n_output;
-    const int32_t *banned; // [n_banned] ids that may not be drawn (end of generation, ignore_eos)
-    size_t n_banned;
-    const uint64_t *mask; // NULL, or [(n_vocab+63)/64]: only ids with a set bit may be drawn
+    const int32_t *ends; // [n_ends] ids that end a generation
+    size_t n_ends;
+    bool ban_ends;        // they may not be drawn now
+    const uint64_t *mask; // NULL, or [(n_vocab + 63) / 64]: only ids with a set bit may be drawn
 };
 
-struct sample_result {
-    int32_t id;    // -1 only when the mask and bans leave nothing
-    float logprob; // natural log of its probability before the chain cuts (bias and penalties in)
-};
+struct sample_scratch;
+struct sample_scratch *sample_scratch_new(int n_vocab); // largest vocabulary it serves
+void sample_scratch_free(struct sample_scratch *s);
 
-/* Ties go to the lower id.  NaN logits count as minus infinity. */
-struct sample_result sample_token(struct sample_scratch *s, const struct sample_params *p,
-                                  const struct sample_input *in);
+/* Draws.  Returns -1 only when mask and bans leave nothing. */
+int32_t sample_token(struct sample_scratch *s, const struct sample_params *p,
+                     const struct sample_input *in);
+
+/* The distribution that sample_token would draw from, for tests: up to `cap` survivors in
+ * descending order into ids and probs (they add up to 1); xtc tells whether XTC's gate counts as
+ * open. Returns their number. */
+int sample_distribution(struct sample_scratch *s, const struct sample_params *p,
+                        const struct sample_input *in, bool xtc, int32_t *ids, float *probs,
+                        int cap);
 
 #endif

@@ -1,0 +1,435 @@
+/* sample/sample.c - the chain of sample.h.
+ *
+ * Sorting a whole vocabulary for each token costs more than a small model's forward pass.  So the
+ * working copy of the logits carries the maximum of each block of 64; the k-th largest block
+ * maximum is a valid lower bound for the k-th largest logit, and only blocks that reach it are
+ * looked at. Candidates are sorted in growing prefixes until the mass that top_p or the draw asks
+ * for is reached, which is nearly always in the first. */
+#include "sample/sample.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK        64
+#define LANES        16
+#define FIRST_SORTED 64
+
+struct cand {
+    float z; // scaled by temperature
+    int32_t id;
+};
+
+struct sample_scratch {
+    int cap;        // vocabulary it was made for
+    float *z;       // [cap rounded up to BLOCK] working logits, -inf behind the end
+    float *max;     // [blocks]
+    float *pick;    // [blocks] copy for selection
+    struct cand *c; // [cap] candidates, sorted descending
+    int32_t *count; // [cap] how often in the output; valid where mark says so
+    uint32_t *mark; // [cap] == epoch: count is valid
+    uint32_t epoch;
+};
+
+struct sample_params sample_params_default(void)
+{
+    return (struct sample_params){.temperature = 1, .top_p = 1, .repetition_penalty = 1};
+}
+
+static int blocks_of(int n)
+{
+    return (n + BLOCK - 1) / BLOCK;
+}
+
+struct sample_scratch *sample_scratch_new(int n_vocab)
+{
+    struct sample_scratch *s = mem_calloc(1, sizeof *s);
+    size_t blocks = (size_t)blocks_of(n_vocab);
+    s->cap = n_vocab;
+    s->z = mem_alloc(blocks * BLOCK * sizeof *s->z);
+    s->max = mem_alloc(blocks * sizeof *s->max);
+    s->pick = mem_alloc(blocks * sizeof *s->pick);
+    s->c = mem_alloc((size_t)n_vocab * sizeof *s->c);
+    s->count = mem_calloc((size_t)n_vocab, sizeof *s->count);
+    s->mark = mem_calloc((size_t)n_vocab, sizeof *s->mark);
+    return s;
+}
+
+void sample_scratch_free(struct sample_scratch *s)
+{
+    if (!s)
+        return;
+    mem_free(s->z);
+    mem_free(s->max);
+    mem_free(s->pick);
+    mem_free(s->c);
+    mem_free(s->count);
+    mem_free(s->mark);
+    mem_free(s);
+}
+
+/* Copies with NaN as -inf. */
+static void copy_logits(struct sample_scratch *s, const float *logits, int n)
+{
+    for (int i = 0; i < n; i++)
+        s->z[i] = logits[i] >= -INFINITY ? logits[i] : -INFINITY;
+    for (int i = n; i < blocks_of(n) * BLOCK; i++)
+        s->z[i] = -INFINITY;
+}
+
+static void apply_mask(struct sample_scratch *s, const uint64_t *mask, int n)
+{
+    for (int b = 0; b < blocks_of(n); b++) {
+        if (mask[b] == UINT64_MAX)
+            continue;
+        for (int i = 0; i < BLOCK; i++)
+            if (!(mask[b] >> i & 1))
+                s->z[b * BLOCK + i] = -INFINITY;
+    }
+}
+
+static void touch(struct sample_scratch *s, int32_t id, int32_t add)
+{
+    if (s->mark[id] != s->epoch) {
+        s->mark[id] = s->epoch;
+        s->count[id] = 0;
+    }
+    s->count[id] += add;
+}
+
+/* Repetition once for each id seen at all, frequency and presence by its count in the output. */
+static void penalise(struct sample_scratch *s, const struct sample_params *p, int32_t id)
+{
+    float z = s->z[id];
+    z = z > 0 ? z / p->repetition_penalty : z * p->repetition_penalty;
+    if (s->count[id] > 0)
+        z -= p->frequency_penalty * (float)s->count[id] + p->presence_penalty;
+    s->z[id] = z;
+    s->mark[id] = s->epoch - 1; // done: an id that stands twice is penalised once
+}
+
+static bool valid_id(const struct sample_input *in, int32_t id)
+{
+    return id >= 0 && id < in->n_vocab;
+}
+
+static void apply_penalties(struct sample_scratch *s, const struct sample_params *p,
+                            const struct sample_input *in)
+{
+    bool repetition = p->repetition_penalty != 1;
+    if (!repetition && p->frequency_penalty == 0 && p->presence_penalty == 0)
+        return;
+    s->epoch += 2;
+    if (s->epoch < 2) { // wrapped: no stale mark may look valid
+        memset(s->mark, 0, (size_t)s->cap * sizeof *s->mark);
+        s->epoch = 2;
+    }
+    for (size_t i = 0; i < in->n_output; i++)
+        if (valid_id(in, in->output[i]))
+            touch(s, in->output[i], 1);
+    for (size_t i = 0; repetition && i < in->n_prompt; i++)
+        if (valid_id(in, in->prompt[i]))
+            touch(s, in->prompt[i], 0);
+    for (size_t i = 0; i < in->n_output; i++)
+        if (valid_id(in, in->output[i]) && s->mark[in->output[i]] == s->epoch)
+            penalise(s, p, in->output[i]);
+    for (size_t i = 0; repetition && i < in->n_prompt; i++)
+        if (valid_id(in, in->prompt[i]) && s->mark[in->prompt[i]] == s->epoch)
+            penalise(s, p, in->prompt[i]);
+}
+
+static void adjust(struct sample_scratch *s, const struct sample_params *p,
+                   const struct sample_input *in)
+{
+    copy_logits(s, in->logits, in->n_vocab);
+    if (in->mask)
+        apply_mask(s, in->mask, in->n_vocab);
+    for (int i = 0; i < p->n_bias; i++)
+        if (valid_id(in, p->bias[i].id))
+            s->z[p->bias[i].id] += p->bias[i].bias;
+    for (size_t i = 0; in->ban_ends && i < in->n_ends; i++)
+        if (valid_id(in, in->ends[i]))
+            s->z[in->ends[i]] = -INFINITY;
+    apply_penalties(s, p, in);
+}
+
+/* Fills the block maxima; returns the maximum of all. */
+static float block_maxima(struct sample_scratch *s, int n)
+{
+    float top = -INFINITY;
+    for (int b = 0; b < blocks_of(n); b++) {
+        const float *z = s->z + (size_t)b * BLOCK;
+        float lane[LANES];
+        memcpy(lane, z, sizeof lane);
+        for (int i = LANES; i < BLOCK; i += LANES)
+            for (int l = 0; l < LANES; l++)
+                lane[l] = z[i + l] > lane[l] ? z[i + l] : lane[l];
+        float m = lane[0];
+        for (int l = 1; l < LANES; l++)
+            m = lane[l] > m ? lane[l] : m;
+        s->max[b] = m;
+        top = m > top ? m : top;
+    }
+    return top;
+}
+
+static int32_t highest(const struct sample_scratch *s, int n, float top)
+{
+    if (top == -INFINITY)
+        return -1;
+    for (int b = 0; b < blocks_of(n); b++)
+        if (s->max[b] == top)
+            for (int i = b * BLOCK;; i++)
+                if (s->z[i] == top)
+                    return i;
+    return -1;
+}
+
+static int by_z_then_id(const void *a, const void *b)
+{
+    const struct cand *x = a, *y = b;
+    if (x->z != y->z)
+        return x->z < y->z ? 1 : -1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static int descending(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+/* Gathers all candidates with z >= low, sorted; returns their number. */
+static int gather(struct sample_scratch *s, int n, float low, float scale)
+{
+    int k = 0;
+    for (int b = 0; b < blocks_of(n); b++) {
+        if (s->max[b] < low || s->max[b] == -INFINITY)
+            continue;
+        int end = int_min(n, (b + 1) * BLOCK);
+        for (int i = b * BLOCK; i < end; i++)
+            if (s->z[i] >= low && s->z[i] > -INFINITY)
+                s->c[k++] = (struct cand){s->z[i] * scale, i};
+    }
+    qsort(s->c, (size_t)k, sizeof *s->c, by_z_then_id);
+    return k;
+}
+
+/* The highest k (or all alive, if fewer), sorted.  Returns how many are sorted; may be more. */
+static int gather_top(struct sample_scratch *s, int n, int k, float scale)
+{
+    int blocks = blocks_of(n);
+    float low = -INFINITY;
+    if (k <= blocks) {
+        memcpy(s->pick, s->max, (size_t)blocks * sizeof *s->pick);
+        qsort(s->pick, (size_t)blocks, sizeof *s->pick, descending);
+        low = s->pick[k - 1];
+    }
+    return gather(s, n, low, scale);
+}
+
+/* e^x for x <= 0, to about 1e-7: 2^k * p(r), the same operations at any vector width.
+ * Polynomial: the first seven terms of the series on |r| <= ln(2)/2. */
+static inline float exp_below(float x)
+{
+    x = x < -87.0f ? -87.0f : x;
+    float t = x * 1.44269504f;
+    int32_t k = (int32_t)(t - 0.5f); // t <= 0: rounds to nearest
+    float r = x - (float)k * 0.693145752f - (float)k * 1.42860677e-6f;
+    float y = 1.0f / 5040;
+    y = y * r + 1.0f / 720;
+    y = y * r + 1.0f / 120;
+    y = y * r + 1.0f / 24;
+    y = y * r + 1.0f / 6;
+    y = y * r + 0.5f;
+    y = y * r + 1.0f;
+    y = y * r + 1.0f;
+    union {
+        int32_t i;
+        float f;
+    } two_k = {.i = (k + 127) << 23};
+    return y * two_k.f;
+}
+
+/* Sum over all of e^((z - top) * scale), in a fixed order of 16 lanes. */
+static double total_mass(const struct sample_scratch *s, int n, float top, float scale)
+{
+    double sum = 0;
+    for (int b = 0; b < blocks_of(n); b++) {
+        if ((s->max[b] - top) * scale < -60.0f)
+            continue; // at most 64 * 1e-26 of the highest
+        const float *z = s->z + (size_t)b * BLOCK;
+        float lane[LANES] = {0};
+        for (int i = 0; i < BLOCK; i += LANES)
+            for (int l = 0; l < LANES; l++)
+                lane[l] += exp_below((z[i + l] - top) * scale);
+        for (int l = 0; l < LANES; l++)
+            sum += (double)lane[l];
+    }
+    return sum;
+}
+
+/* What truncation left: candidates [from, to) of the sorted ones.  `to` is -1 while all that are
+ * alive count and only a prefix is sorted; `mass` is their sum of e^(z - top). */
+struct survivors {
+    int from, to;
+    int sorted;
+    double mass;
+    float top;   // highest z, scaled
+    float scale; // 1 / temperature
+};
+
+static double weight(const struct sample_scratch *s, const struct survivors *v, int i)
+{
+    return (double)exp_below(s->c[i].z - v->top);
+}
+
+/* Makes sure that candidate i is sorted; false when fewer are alive. */
+static bool reach(struct sample_scratch *s, int n, struct survivors *v, int i)
+{
+    while (i >= v->sorted) {
+        int want = int_max(FIRST_SORTED, v->sorted * 8);
+        int got = gather_top(s, n, int_min(want, n), v->scale);
+        bool grew = got > v->sorted;
+        v->sorted = got;
+        if (!grew)
+            return false;
+    }
+    return true;
+}
+
+static void cut_top_p(struct sample_scratch *s, int n, struct survivors *v, float top_p)
+{
+    double goal = (double)top_p * v->mass, sum = 0;
+    int i = 0;
+    while ((v->to < 0 || i < v->to) && reach(s, n, v, i)) {
+        sum += weight(s, v, i++);
+        if (sum >= goal)
+            break;
+    }
+    v->to = i;
+    v->mass = sum;
+}
+
+static void cut_min_p(struct sample_scratch *s, struct survivors *v, float min_p)
+{
+    double sum = 0;
+    int i = 0;
+    while (i < v->to && weight(s, v, i) >= (double)min_p) { // the highest has weight 1
+        sum += weight(s, v, i);
+        i++;
+    }
+    v->to = int_max(i, 1);
+    v->mass = i ? sum : weight(s, v, 0);
+}
+
+static bool is_end(const struct sample_input *in, int32_t id)
+{
+    for (size_t i = 0; i < in->n_ends; i++)
+        if (in->ends[i] == id)
+            return true;
+    return false;
+}
+
+/* Exclude top choices: all that reach the threshold but the least of them. */
+static void cut_xtc(struct sample_scratch *s, const struct sample_input *in, struct survivors *v,
+                    float threshold)
+{
+    double goal = (double)threshold * v->mass, removed = 0;
+    int k = 0;
+    while ((v->to < 0 || k < v->to) && reach(s, in->n_vocab, v, k) && weight(s, v, k) >= goal)
+        k++;
+    if (k < 2)
+        return;
+    for (int i = 0; i < k - 1; i++) {
+        if (is_end(in, s->c[i].id))
+            return; // it would keep the answer from ending
+        removed += weight(s, v, i);
+    }
+    v->from = k - 1;
+    v->mass -= removed;
+}
+
+static struct survivors truncate_all(struct sample_scratch *s, const struct sample_params *p,
+                                     const struct sample_input *in, float top, bool xtc)
+{
+    float scale = 1.0f / p->temperature;
+    struct survivors v = {.to = -1, .top = top * scale, .scale = scale};
+    int n = in->n_vocab;
+    if (p->top_k > 0 && p->top_k < n) {
+        v.sorted = gather_top(s, n, p->top_k, scale);
+        v.to = int_min(v.sorted, p->top_k);
+    } else if (p->min_p > 0 && p->top_p >= 1) {
+        // Only what min_p keeps is ever needed; a hair more is gathered, cut_min_p decides.
+        v.sorted = gather(s, n, top + p->temperature * (logf(p->min_p) - 1e-3f), scale);
+        v.to = v.sorted;
+    } else {
+        v.mass = total_mass(s, n, top, scale);
+    }
+    for (int i = 0; i < v.to; i++)
+        v.mass += weight(s, &v, i);
+    if (p->top_p < 1)
+        cut_top_p(s, n, &v, p->top_p);
+    if (p->min_p > 0)
+        cut_min_p(s, &v, p->min_p);
+    if (xtc)
+        cut_xtc(s, in, &v, p->xtc_threshold);
+    return v;
+}
+
+static bool is_greedy(const struct sample_params *p)
+{
+    return p->temperature <= 0 || p->top_k == 1;
+}
+
+int32_t sample_token(struct sample_scratch *s, const struct sample_params *p,
+                     const struct sample_input *in)
+{
+    assert(in->n_vocab <= s->cap);
+    adjust(s, p, in);
+    float top = block_maxima(s, in->n_vocab);
+    if (is_greedy(p) || top == -INFINITY || top == INFINITY)
+        return highest(s, in->n_vocab, top);
+
+    // Two random numbers a position: one for XTC's gate, one for the draw.
+    uint64_t pos = (uint64_t)in->n_output * 2;
+    bool xtc = p->xtc_threshold > 0 && p->xtc_probability > 0 &&
+               rng_unit_at(p->seed, pos + 1) < (double)p->xtc_probability;
+    struct survivors v = truncate_all(s, p, in, top, xtc);
+
+    double goal = rng_unit_at(p->seed, pos) * v.mass, sum = 0;
+    int last = v.from;
+    for (int i = v.from; (v.to < 0 || i < v.to) && reach(s, in->n_vocab, &v, i); i++) {
+        sum += weight(s, &v, i);
+        last = i;
+        if (sum > goal)
+            break;
+    }
+    return s->c[last].id; // rounding may leave the goal just out of reach: the last one then
+}
+
+int sample_distribution(struct sample_scratch *s, const struct sample_params *p,
+                        const struct sample_input *in, bool xtc, int32_t *ids, float *probs,
+                        int cap)
+{
+    adjust(s, p, in);
+    float top = block_maxima(s, in->n_vocab);
+    if (top == -INFINITY)
+        return 0;
+    if (is_greedy(p)) {
+        ids[0] = highest(s, in->n_vocab, top);
+        probs[0] = 1;
+        return 1;
+    }
+    struct survivors v = truncate_all(s, p, in, top, xtc);
+    int k = 0;
+    for (int i = v.from; k < cap && (v.to < 0 || i < v.to) && reach(s, in->n_vocab, &v, i); i++) {
+        ids[k] = s->c[i].id;
+        probs[k++] = (float)(weight(s, &v, i) / v.mass);
+    }
+    return k;
+}
