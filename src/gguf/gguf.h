@@ -2,7 +2,10 @@
  *
  * In:      a path.  Out: metadata and tensors, borrowed from the mapped file.
  * Everything is checked before it is believed; after gguf_open succeeds every str, array and tensor
- * lies inside the mapping.
+ * lies inside the mapping, tensors share no bytes, and names are unique.  What a file can make us
+ * remember is bounded (192 MiB; a 256k vocabulary takes 12), so is the time: linear in its
+ * metadata. The one thing that cannot be checked: a file that is cut short while it is mapped
+ * raises SIGBUS when the missing pages are read.  Replace model files by rename, never in place.
  * Threads: immutable once opened and may be shared.
  * Source:  ggml-org/ggml: docs/gguf.md. */
 #ifndef GGUF_GGUF_H
@@ -66,6 +69,9 @@ enum gguf_type {
     GGUF_TYPE_TQ1_0 = 34,
     GGUF_TYPE_TQ2_0 = 35,
     GGUF_TYPE_MXFP4 = 39,
+    GGUF_TYPE_NVFP4 = 40,
+    GGUF_TYPE_Q1_0 = 41,
+    GGUF_TYPE_Q2_0 = 42,
     GGUF_TYPES = 48
 };
 
@@ -77,28 +83,36 @@ struct gguf_type_info {
 };
 const struct gguf_type_info *gguf_type_info(int type);
 
+/* The type of this name (any case), or -1. */
+int gguf_type_named(str name);
+
+/* "u32", "str", "array" ...; never NULL. */
+const char *gguf_kind_name(enum gguf_kind kind);
+
 struct gguf_tensor {
     str name;
     int type;         // enum gguf_type
     int n_dims;       // 1..4
-    uint64_t ne[4];   // ne[0] is the row length (contiguous); unused are 1
-    const void *data; // in the mapping, aligned to general.alignment
+    uint64_t ne[4];   // ne[0] is the row length (contiguous); each 1..2^31-1, unused are 1
+    const void *data; // in the mapping, aligned to general.alignment (at most to a page)
     size_t size;      // bytes
 };
 
 struct gguf_array {
     enum gguf_kind kind; // of the elements; never GGUF_ARRAY
     size_t n;
-    const void *data; // unaligned little-endian numbers; NULL for strings
+    const void *data; // numbers as in the file, unaligned; NULL for strings
     const str *strs;  // [n] for GGUF_STR, else NULL
 };
 
-/* Maps and checks `path`.  For "x-00001-of-0000N.gguf" all N parts are opened and seen as one.
- *   ERR_NOT_FOUND, ERR_IO; ERR_FORMAT (where = the key or tensor) for anything wrong inside. */
+/* Maps and checks `path`.  For "x-00001-of-0000N.gguf" all N parts are opened and seen as one: the
+ * keys of the first, the tensors of all.
+ *   ERR_NOT_FOUND (also for a missing part, named), ERR_IO; ERR_FORMAT (where = the key or tensor)
+ *   for anything wrong inside; ERR_LIMIT for more keys, strings, tensors or parts than we take. */
 MUST_CHECK bool gguf_open(struct gguf **out, const char *path, struct err *e);
 
-/* The same on bytes in memory (borrowed until gguf_close); one part only.  For tests and fuzzing.
- */
+/* The same on bytes in memory (borrowed until gguf_close); one part only, and tensors are aligned
+ * only as well as the bytes are. */
 MUST_CHECK bool gguf_open_bytes(struct gguf **out, str bytes, struct err *e);
 
 void gguf_close(struct gguf *g); // NULL is fine
@@ -114,7 +128,7 @@ enum gguf_kind gguf_key_kind(const struct gguf *g, size_t i);
 
 size_t gguf_n_tensors(const struct gguf *g);
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, size_t i);
-const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, str name); // or NULL; O(1)
+const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, str name); // or NULL; O(log n)
 
 /* Typed look-ups.  False when the key is missing or of another kind (integers of any width are
  * taken when the value fits; floats of either width).  *out untouched then. */
@@ -126,6 +140,17 @@ bool gguf_f32(const struct gguf *g, const char *key, float *out);
 bool gguf_bool(const struct gguf *g, const char *key, bool *out);
 bool gguf_str(const struct gguf *g, const char *key, str *out);
 bool gguf_array(const struct gguf *g, const char *key, struct gguf_array *out);
+
+/* Any key's value by index: strings in s, arrays in array, floats in f, integers and truth values
+ * in i (a u64 past 2^63 as its two's complement). */
+struct gguf_value {
+    enum gguf_kind kind;
+    int64_t i;
+    double f;
+    str s;
+    struct gguf_array array;
+};
+struct gguf_value gguf_value(const struct gguf *g, size_t i);
 
 /* Element i (< a->n) of a numeric array, converted. */
 int64_t gguf_array_i64(const struct gguf_array *a, size_t i);
