@@ -23,6 +23,11 @@ enum {
     JSON_SORT = 4    // keys in order
 };
 
+/* v as Python's repr has it, NUL-terminated: the fewest digits that read back the same, ".0" when
+ * whole, an exponent below 1e-4 and from 1e16 on; NaN, Infinity, -Infinity.  Returns its length. */
+#define JSON_REAL_MAX 32
+size_t json_real_text(char out[JSON_REAL_MAX], double v);
+
 /* Appends v.  indent < 0: one line; else that many blanks a level, as Python's indent.  Reals are
  * written shortest that reads back the same, with ".0" when whole.  False when out is full. */
 bool json_write(struct buf *out, const json_t *v, int flags, int indent);
