@@ -1,0 +1,27 @@
+/* chat/chat.c - see chat.h. */
+#include "chat/chat.h"
+
+#include "base/mem.h"
+
+struct chat_request *chat_request_new(size_t max_memory)
+{
+    struct chat_request *r = mem_calloc(1, sizeof *r);
+    arena_init(&r->arena, max_memory);
+    r->add_generation_prompt = true;
+    r->n_choices = 1;
+    r->temperature = 1;
+    r->top_p = 1;
+    r->repetition_penalty = 1;
+    return r;
+}
+
+void chat_request_free(struct chat_request *r)
+{
+    if (!r)
+        return;
+    json_decref(r->messages);
+    json_decref(r->tools);
+    json_decref(r->template_args);
+    arena_fini(&r->arena);
+    mem_free(r);
+}

@@ -1,0 +1,92 @@
+/* chat/chat.h - what a request asks for and what happens to it, whatever the dialect.
+ *
+ * A dialect fills a struct chat_request; everything that follows is told in struct chat_event,
+ * numbered from 1 in the order of a run's log; a dialect turns events into its own bytes.
+ * Threads: a request and an event have one owner at a time. */
+#ifndef CHAT_CHAT_H
+#define CHAT_CHAT_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "tok/tok.h"
+
+#include <jansson.h>
+
+/* One prompt of a completion: text, or token ids. */
+struct chat_prompt {
+    str text;
+    const int32_t *tokens; // NULL: text counts
+    size_t n_tokens;
+};
+
+struct chat_bias {
+    int32_t id;
+    float bias;
+};
+
+/* Memory: everything borrowed below lives in `arena`; the json values are owned references. */
+struct chat_request {
+    struct arena arena;
+    str model; // as asked for
+
+    /* A conversation ... */
+    json_t *messages;      // array of objects; content is always a string (parts are joined)
+    json_t *tools;         // array, or NULL
+    json_t *template_args; // object of further template variables, or NULL
+    bool add_generation_prompt;
+    bool continue_final; // the last message is an answer to be continued
+
+    /* ... or, when messages is NULL, prompts as they are. */
+    struct chat_prompt *prompts; // [n_prompts]
+    size_t n_prompts;
+
+    int n_choices;  // of each prompt
+    int max_tokens; // <= 0: what the context leaves
+    int min_tokens;
+    str *stops; // [n_stops], none empty
+    size_t n_stops;
+    bool ignore_eos;
+
+    float temperature, top_p, min_p, xtc_threshold, xtc_probability;
+    float repetition_penalty, frequency_penalty, presence_penalty;
+    int top_k;
+    bool has_seed;
+    uint64_t seed;
+    struct chat_bias *bias; // [n_bias]
+    size_t n_bias;
+
+    int priority;        // lower runs first; 0 is usual
+    uint32_t timeout_ms; // of the whole request; 0: the server's
+};
+
+/* A request with every setting at its neutral default.  max_memory caps the arena. */
+struct chat_request *chat_request_new(size_t max_memory);
+void chat_request_free(struct chat_request *r);
+
+enum chat_what {
+    CHAT_STARTED,   // the prompt has been computed
+    CHAT_TEXT,      // text of the answer
+    CHAT_FINISHED,  // one choice is complete
+    CHAT_COMPLETED, // the run is: usage holds the totals.  Last event of a good run
+    CHAT_FAILED     // the run ended early: error says why.  Last event of such a run
+};
+
+enum chat_finish { CHAT_FINISH_NONE, CHAT_FINISH_STOP, CHAT_FINISH_LENGTH };
+
+struct chat_usage {
+    size_t n_prompt, n_cached, n_output; // tokens
+};
+
+struct chat_event {
+    uint64_t number; // 1, 2, ...
+    int64_t unix_ms;
+    enum chat_what what;
+    int choice;              // CHAT_TEXT, CHAT_FINISHED
+    enum chat_finish finish; // CHAT_FINISHED
+    int n_tokens;            // CHAT_TEXT: tokens behind the text; CHAT_FINISHED: of the choice
+    str text;                // CHAT_TEXT; lives as long as the log
+    struct chat_usage usage; // CHAT_COMPLETED
+    const struct err *error; // CHAT_FAILED; lives as long as the log
+};
+
+#endif

@@ -1,0 +1,235 @@
+/* chat/template.c - see template.h.
+ *
+ * The template sees what transformers' apply_chat_template gives it: messages, tools (or none),
+ * documents (none), add_generation_prompt, bos_token and its kin, and the caller's own arguments.
+ */
+#include "chat/template.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define TEXT_MAX   ((size_t)64 << 20)
+#define EXTRA_VARS 64
+
+/* What a model without a template gets. */
+static const char chatml[] =
+    "{%- for message in messages -%}\n"
+    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' -}}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}\n";
+
+struct chat_template {
+    const struct tok *tok;
+    struct jinja *jinja;
+    char *source;
+    bool own;
+    json_t *bos, *eos; // strings
+};
+
+static json_t *token_text(const struct tok *tok, int32_t id)
+{
+    str name = id >= 0 ? tok_name(tok, id) : STR("");
+    json_t *v = json_stringn(name.p ? name.p : "", name.n);
+    return v ? v : json_string("");
+}
+
+bool chat_template_open(struct chat_template **out, const struct gguf *g, const struct tok *tok,
+                        const str *source, struct err *e)
+{
+    str text = str_c(chatml);
+    bool own = source || gguf_str(g, "tokenizer.chat_template", &text);
+    if (source)
+        text = *source;
+    struct jinja *jinja = jinja_compile(text, e);
+    if (!jinja)
+        return err_ctx(e, "the chat template, %s", e->where);
+    struct chat_template *t = mem_calloc(1, sizeof *t);
+    t->tok = tok;
+    t->jinja = jinja;
+    t->source = mem_strdup(text);
+    t->own = own;
+    t->bos = token_text(tok, tok_bos(tok));
+    t->eos = token_text(tok, tok_eos(tok));
+    *out = t;
+    return true;
+}
+
+void chat_template_close(struct chat_template *t)
+{
+    if (!t)
+        return;
+    jinja_free(t->jinja);
+    json_decref(t->bos);
+    json_decref(t->eos);
+    mem_free(t->source);
+    mem_free(t);
+}
+
+bool chat_template_is_own(const struct chat_template *t)
+{
+    return t->own;
+}
+
+str chat_template_source(const struct chat_template *t)
+{
+    return str_c(t->source);
+}
+
+bool chat_template_mentions(const struct chat_template *t, const char *name)
+{
+    return jinja_mentions(t->jinja, str_c(name));
+}
+
+/* Does this argument's name belong to the server? */
+static bool is_reserved(const char *name)
+{
+    static const char *const names[] = {
+        "messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool add_args(json_t *args, struct jinja_var *vars, size_t *n, struct err *e)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(args, name, value)
+    {
+        if (is_reserved(name))
+            return err_set_at(e, ERR_INPUT, "chat_template_kwargs",
+                              "the template argument '%s' is set by the server and cannot be given",
+                              name);
+        if (*n == EXTRA_VARS)
+            return err_set_at(e, ERR_LIMIT, "chat_template_kwargs",
+                              "more than %d template arguments", EXTRA_VARS - 6);
+        vars[(*n)++] = (struct jinja_var){name, value, false};
+    }
+    return true;
+}
+
+static const char MARK[] =
+    "\x01\x02confab:continue\x02\x01"; // stands for the answer to be continued
+
+/* The messages with the last one's content replaced by MARK, to find where its turn is left open.
+ */
+static json_t *with_marked_last(const json_t *messages)
+{
+    json_t *copy = json_copy((json_t *)messages);
+    size_t n = json_array_size(copy);
+    json_t *last = n ? json_copy(json_array_get(copy, n - 1)) : NULL;
+    if (last) {
+        json_object_set_new(last, "content", json_string(MARK));
+        json_array_set_new(copy, n - 1, last);
+    }
+    return copy;
+}
+
+static bool render(const struct chat_template *t, const struct chat_request *r,
+                   const json_t *messages, struct jinja_out *out, struct err *e)
+{
+    struct jinja_var vars[EXTRA_VARS];
+    size_t n = 0;
+    json_t *none = json_null();
+    vars[n++] = (struct jinja_var){"messages", messages, false};
+    vars[n++] = (struct jinja_var){"tools", r->tools ? r->tools : none, false};
+    vars[n++] = (struct jinja_var){"documents", none, false};
+    vars[n++] = (struct jinja_var){
+        "add_generation_prompt",
+        r->add_generation_prompt && !r->continue_final ? json_true() : json_false(), true};
+    vars[n++] = (struct jinja_var){"bos_token", t->bos, true};
+    vars[n++] = (struct jinja_var){"eos_token", t->eos, true};
+    if (!add_args(r->template_args, vars, &n, e))
+        return false;
+    if (!jinja_render(t->jinja, vars, n, clock_unix_ms() / 1000, jinja_limits_default(), out, e)) {
+        if (e->where[0])
+            err_ctx(e, "the model's chat template, line %s", e->where);
+        snprintf(e->where, sizeof e->where, "messages");
+        return false;
+    }
+    return true;
+}
+
+/* Cuts out right behind the last answer, so that its turn stays open. */
+static bool render_open(const struct chat_template *t, const struct chat_request *r,
+                        struct jinja_out *out, struct err *e)
+{
+    json_t *marked = with_marked_last(r->messages);
+    bool ok = render(t, r, marked, out, e);
+    json_decref(marked);
+    if (!ok)
+        return false;
+    ptrdiff_t at = str_find(buf_as_str(&out->text), str_c(MARK));
+    size_t n_messages = json_array_size(r->messages);
+    json_t *content = json_object_get(json_array_get(r->messages, n_messages - 1), "content");
+    if (at < 0)
+        return err_set_at(e, ERR_INPUT, "messages",
+                          "this model's chat template cannot continue the last message");
+    // Keep the runs before the mark, put the real content there as a run of its own.
+    size_t keep = 0;
+    while (keep < out->n_runs && out->runs[keep].from + out->runs[keep].n <= (size_t)at)
+        keep++;
+    if (keep < out->n_runs) {
+        out->runs[keep].n = (size_t)json_string_length(content);
+        out->runs[keep].trusted = false;
+        out->runs[keep].from = (size_t)at;
+        out->n_runs = keep + 1;
+    }
+    out->text.n = (size_t)at;
+    if (!buf_put(&out->text, json_string_value(content), json_string_length(content)))
+        return err_set(e, ERR_LIMIT, "the conversation is longer than %zu bytes", out->text.max);
+    return true;
+}
+
+bool chat_render(const struct chat_template *t, const struct chat_request *r, struct jinja_out *out,
+                 struct err *e)
+{
+    return r->continue_final ? render_open(t, r, out, e) : render(t, r, r->messages, out, e);
+}
+
+static bool tokenize_messages(const struct chat_template *t, const struct chat_request *r,
+                              struct tok_ids *ids, struct err *e)
+{
+    struct jinja_out out;
+    bool ok = false;
+    struct tok_span *spans = NULL;
+
+    jinja_out_init(&out, TEXT_MAX);
+    if (!chat_render(t, r, &out, e))
+        goto done;
+    spans = mem_calloc(out.n_runs, sizeof *spans);
+    for (size_t i = 0; i < out.n_runs; i++)
+        spans[i] = (struct tok_span){
+            str_sub(buf_as_str(&out.text), out.runs[i].from, out.runs[i].n), out.runs[i].trusted};
+    ok = tok_encode(t->tok, spans, out.n_runs, true, ids, e);
+done:
+    mem_free(spans);
+    jinja_out_free(&out);
+    return ok;
+}
+
+bool chat_tokenize(const struct chat_template *t, const struct chat_request *r, size_t i,
+                   struct tok_ids *ids, struct err *e)
+{
+    if (r->messages)
+        return tokenize_messages(t, r, ids, e);
+    const struct chat_prompt *p = &r->prompts[i];
+    if (!p->tokens) {
+        struct tok_span span = {p->text, false};
+        return tok_encode(t->tok, &span, 1, true, ids, e);
+    }
+    for (size_t k = 0; k < p->n_tokens; k++) {
+        if (p->tokens[k] < 0 || p->tokens[k] >= tok_n_vocab(t->tok))
+            return err_set_at(e, ERR_INPUT, "prompt", "%d is no token of this model (0 to %d)",
+                              p->tokens[k], tok_n_vocab(t->tok) - 1);
+    }
+    if (ids->n + p->n_tokens > ids->max)
+        return err_set_at(e, ERR_LIMIT, "prompt", "more than %zu tokens", ids->max);
+    ids->id = mem_realloc(ids->id, (ids->n + p->n_tokens + 1) * sizeof *ids->id);
+    ids->cap = ids->n + p->n_tokens + 1;
+    if (p->n_tokens)
+        memcpy(ids->id + ids->n, p->tokens, p->n_tokens * sizeof *ids->id);
+    ids->n += p->n_tokens;
+    return true;
+}

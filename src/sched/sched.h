@@ -1,0 +1,124 @@
+/* sched/sched.h - the engine thread: many conversations, one batch.
+ *
+ * In:      jobs (a prompt's token ids, settings, stop texts).  Out: pieces on one queue: whole
+ * UTF-8 characters, never a part of a stop text, and for each job one last piece with the outcome.
+ * Threads: jobs are submitted, paused and freed by the loop thread; everything else happens on the
+ *          engine thread that sched_open starts.
+ *
+ * Each step holds one row for every sequence that decodes, then parts of prompts, shortest
+ * remaining first, as many as keep the step's time near the target gap.  A paused job (its reader
+ * is slow) is left out of steps; the others go on.  When KV blocks run out, the youngest sequence
+ * of the lowest priority gives its blocks back and is computed again later: the same bits come out.
+ */
+#ifndef SCHED_SCHED_H
+#define SCHED_SCHED_H
+
+#include "base/buf.h"
+#include "base/queue.h"
+#include "engine/engine.h"
+#include "sample/sample.h"
+#include "tok/tok.h"
+
+struct sched;
+struct sched_job;
+
+struct sched_conf {
+    int max_seqs;         // sequences in a batch
+    int max_waiting;      // jobs in the queue; more are refused with ERR_BUSY
+    int n_ctx;            // longest sequence, prompt and answer
+    int gap_ms;           // target time of a step while somebody decodes
+    int max_rows;         // most rows of a step (engine_conf.max_rows)
+    uint64_t engine_seed; // seeds of jobs without one (0: from the system)
+};
+struct sched_conf sched_conf_default(void);
+
+enum sched_finish {
+    SCHED_FINISH_NONE,
+    SCHED_FINISH_END,   // the model ended its turn
+    SCHED_FINISH_STOP,  // a stop text appeared
+    SCHED_FINISH_LENGTH // max_tokens or the context is full
+};
+
+enum sched_what {
+    SCHED_STARTED,  // the prompt has been computed; once a job, before any text
+    SCHED_TEXT,     // text of one choice
+    SCHED_FINISHED, // one choice is complete
+    SCHED_ENDED     // the job is complete, failed or cancelled; the last piece of every job
+};
+
+/* What happened to a job.  Pieces of a job come in order. */
+struct sched_piece {
+    struct sched_job *job;
+    enum sched_what what;
+    int choice;
+    enum sched_finish finish; // SCHED_FINISHED
+    int n_tokens;     // SCHED_TEXT: tokens behind this text; SCHED_FINISHED: tokens of the choice
+    struct err error; // SCHED_ENDED: code ERR_NONE when all went well
+    struct buf text;  // SCHED_TEXT
+};
+
+/* The request.  All pointers are copied by sched_submit. */
+struct sched_request {
+    const int32_t *prompt; // [n_prompt] >= 1
+    size_t n_prompt;
+    int n_choices;  // >= 1; choice i draws with seed + i
+    int max_tokens; // of each choice; <= 0: what the context leaves
+    int min_tokens;
+    const str *stops; // [n_stops], none empty
+    size_t n_stops;
+    struct sample_params sample;
+    bool ignore_eos;      // ending tokens are text like any other
+    bool special_text;    // control tokens appear in the text
+    int priority;         // lower runs first
+    uint64_t deadline_ms; // clock_mono_ms; 0: none
+};
+
+/* Numbers of a job, filled by the engine thread, stable once its SCHED_ENDED was taken. */
+struct sched_stats {
+    uint64_t submitted_ms, admitted_ms, started_ms, ended_ms; // clock_mono_ms; 0: never
+    size_t n_prompt, n_cached, n_output;                      // tokens, all choices
+};
+
+/* Starts the engine thread.  engine, tok and out are borrowed until sched_close.
+ *   out  receives struct sched_piece *, owned by whoever pops them; sched_out_capacity(conf) items
+ */
+MUST_CHECK bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
+                           const struct sched_conf *conf, struct queue *out, struct err *e);
+size_t sched_out_capacity(const struct sched_conf *conf);
+
+/* Cancels all and waits for the thread; every job's SCHED_ENDED is then on the queue.  The
+ * scheduler itself lives until sched_free, so that its jobs can still be taken and freed. */
+void sched_close(struct sched *s);
+void sched_free(struct sched *s);
+
+/* Queues a job.  arg comes back from sched_job_arg.  Until the job's SCHED_ENDED the scheduler owns
+ * it; then the caller frees it with sched_job_free.
+ *   ERR_BUSY   the queue is full; sched_retry_after_ms says when to come back
+ *   ERR_INPUT  kind "context_length_exceeded": the prompt does not fit, with both numbers */
+MUST_CHECK struct sched_job *sched_submit(struct sched *s, const struct sched_request *r, void *arg,
+                                          struct err *e);
+
+/* Asks for an early end: at most one step later its SCHED_ENDED (ERR_CANCELED) comes. */
+void sched_cancel(struct sched_job *j);
+
+/* Leaves the job out of steps, or takes it in again. */
+void sched_pause(struct sched_job *j, bool paused);
+
+void sched_piece_free(struct sched_piece *p);
+void *sched_job_arg(const struct sched_job *j);
+const struct sched_stats *sched_job_stats(const struct sched_job *j);
+void sched_job_free(struct sched_job *j);
+
+/* For health and metrics; any thread. */
+struct sched_counts {
+    int waiting, active;              // now
+    uint64_t jobs, cancelled, failed; // ever
+    uint64_t prompt_tokens, output_tokens, steps;
+    size_t kv_blocks_free;
+    uint64_t step_us; // all steps together
+};
+void sched_counts(const struct sched *s, struct sched_counts *out);
+uint64_t sched_retry_after_ms(const struct sched *s);
+int sched_n_ctx(const struct sched *s);
+
+#endif

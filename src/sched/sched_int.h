@@ -1,0 +1,138 @@
+/* sched/sched_int.h - what the files of this room share.  All of it lives on the engine thread but
+ * for the members marked otherwise. */
+#ifndef SCHED_SCHED_INT_H
+#define SCHED_SCHED_INT_H
+
+#include "sched/sched.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Finds stop texts in a stream and holds back what may still become one. */
+struct stop_match {
+    const str *stops; // borrowed from the job
+    size_t n_stops;
+    struct buf held; // text not yet given away
+};
+void stop_init(struct stop_match *m, const str *stops, size_t n_stops);
+void stop_fini(struct stop_match *m);
+/* Takes text in; appends what is safe to out.  True when a stop text appeared: out then ends right
+ * before it and the rest is dropped. */
+bool stop_feed(struct stop_match *m, str text, struct buf *out);
+/* Gives what was held. */
+void stop_flush(struct stop_match *m, struct buf *out);
+
+#define HELD_TEXT_MAX ((size_t)1 << 20) // more than any token is long
+
+enum seq_state {
+    SEQ_WAITS,   // choice > 0: its prompt is being computed by choice 0
+    SEQ_PREFILL, // some of its tokens are not computed yet
+    SEQ_DECODE,  // exactly the last token is not computed yet
+    SEQ_DONE
+};
+
+/* One choice of a job. */
+struct seq {
+    struct sched_job *job;
+    int choice;
+    enum seq_state state;
+    uint64_t born; // admission order: lower is older
+
+    int32_t *tokens; // [n_tokens]: prompt, then output
+    int n_tokens, cap_tokens;
+    int n_output;
+    int n_computed; // tokens whose keys and values are in the blocks
+
+    struct engine_seq kv; // blocks, cap_blocks of them
+    int cap_blocks;
+
+    struct tok_stream chars;
+    struct stop_match stop;
+    int n_unsent; // tokens behind text that is still held
+    int in_step;  // rows of the step being built
+};
+
+struct sched_job {
+    struct sched *sched;
+    void *arg;
+    _Atomic bool cancel; // set by any thread, read between steps (relaxed: only a wish)
+    _Atomic bool paused; // set by the loop (relaxed)
+    struct sched_stats stats;
+
+    int32_t *prompt; // owned copies of the request
+    int n_prompt;
+    int n_choices, max_tokens, min_tokens;
+    str *stops;
+    size_t n_stops;
+    struct sample_params sample;
+    struct sample_bias *bias;
+    bool ignore_eos, special_text;
+    int priority;
+    uint64_t deadline_ms;
+
+    struct sched_job *next; // in the waiting list
+    struct seq *seqs;       // [n_choices] once admitted
+    int n_live;             // choices that go on
+    bool started;
+    struct err failure; // code != ERR_NONE: to be ended with it
+};
+
+struct sched {
+    struct engine *engine;
+    const struct tok *tok;
+    struct sched_conf conf;
+    struct queue *in;  // struct sched_job *, or &wake
+    struct queue *out; // struct sched_piece *
+    size_t out_slack;  // the engine rests when fewer places are left
+    pthread_t thread;
+    bool joined;
+    _Atomic bool closing;
+
+    struct sched_job *waiting; // by priority, then arrival
+    struct sched_job **active; // [n_active], room for max_seqs
+    int n_active, n_seqs;
+    uint64_t births;
+
+    struct engine_row *rows; // [max_rows]
+    struct seq **row_seq;    // [max_rows]
+    struct sample_scratch *scratch;
+    int32_t *ends; // ids that end a generation
+    size_t n_ends;
+    struct buf text;  // scratch
+    double row_us;    // measured cost of a prompt row
+    double decode_us; // measured cost of a step without prompt rows
+
+    _Atomic int n_waiting; // submitted, not admitted; the loop adds, the engine subtracts
+    _Atomic uint64_t counters[6], step_us;
+    _Atomic int n_active_now;
+    _Atomic uint64_t job_ms; // smoothed time from admission to end
+    _Atomic size_t kv_free;
+};
+
+enum { COUNT_JOBS, COUNT_CANCELLED, COUNT_FAILED, COUNT_PROMPT, COUNT_OUTPUT, COUNT_STEPS };
+
+static inline void sched_count(struct sched *s, int which, uint64_t n)
+{
+    atomic_fetch_add_explicit(&s->counters[which], n, memory_order_relaxed);
+}
+
+/* seq.c */
+void sched_seq_init(struct seq *q, struct sched_job *j, int choice);
+void sched_seq_fini(struct seq *q);
+void sched_seq_drop_blocks(struct sched *s, struct seq *q);
+/* Sees to blocks for positions below n_tokens; false when there are none left. */
+bool sched_seq_reserve(struct sched *s, struct seq *q, int n_tokens);
+/* Gives `to` the prompt that `from` has computed: whole blocks shared, the last one copied. */
+bool sched_seq_fork(struct sched *s, struct seq *to, const struct seq *from);
+/* A token was drawn: text, stop texts, limits.  True when the choice is complete. */
+bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id);
+
+/* step.c */
+bool sched_step(struct sched *s); // false: nothing could be computed now
+
+/* sched.c */
+struct sched_piece *sched_piece_new(struct sched_job *j, enum sched_what what, int choice);
+void sched_emit(struct sched *s, struct sched_piece *p);
+void sched_end_job(struct sched *s, struct sched_job *j, const struct err *why);
+
+#endif

@@ -1,0 +1,143 @@
+/* sched/seq.c - one choice of a job: its tokens, its KV blocks, its text. */
+#include "sched/sched_int.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+
+void sched_seq_init(struct seq *q, struct sched_job *j, int choice)
+{
+    *q = (struct seq){.job = j, .choice = choice};
+    q->state = choice == 0 ? SEQ_PREFILL : SEQ_WAITS;
+    q->cap_tokens = j->n_prompt + 64;
+    q->tokens = mem_alloc((size_t)q->cap_tokens * sizeof *q->tokens);
+    memcpy(q->tokens, j->prompt, (size_t)j->n_prompt * sizeof *q->tokens);
+    q->n_tokens = j->n_prompt;
+    tok_stream_init(&q->chars);
+    stop_init(&q->stop, j->stops, j->n_stops);
+}
+
+void sched_seq_fini(struct seq *q)
+{
+    assert(q->kv.n_blocks == 0);
+    mem_free(q->tokens);
+    mem_free(q->kv.blocks);
+    stop_fini(&q->stop);
+}
+
+void sched_seq_drop_blocks(struct sched *s, struct seq *q)
+{
+    for (int i = 0; i < q->kv.n_blocks; i++)
+        engine_kv_drop(s->engine, q->kv.blocks[i]);
+    q->kv.n_blocks = 0;
+    q->n_computed = 0;
+}
+
+static bool add_block(struct seq *q, int32_t block)
+{
+    if (block < 0)
+        return false;
+    if (q->kv.n_blocks == q->cap_blocks) {
+        q->cap_blocks = q->cap_blocks ? q->cap_blocks * 2 : 8;
+        q->kv.blocks = mem_realloc(q->kv.blocks, (size_t)q->cap_blocks * sizeof *q->kv.blocks);
+    }
+    q->kv.blocks[q->kv.n_blocks++] = block;
+    return true;
+}
+
+bool sched_seq_reserve(struct sched *s, struct seq *q, int n_tokens)
+{
+    while (q->kv.n_blocks * ENGINE_BLOCK < n_tokens)
+        if (!add_block(q, engine_kv_take(s->engine)))
+            return false;
+    return true;
+}
+
+bool sched_seq_fork(struct sched *s, struct seq *to, const struct seq *from)
+{
+    int n = from->job->n_prompt;
+    int whole = n / ENGINE_BLOCK, rest = n % ENGINE_BLOCK;
+    if (rest && engine_kv_free(s->engine) == 0)
+        return false;
+    for (int i = 0; i < whole; i++) {
+        engine_kv_hold(s->engine, from->kv.blocks[i]);
+        add_block(to, from->kv.blocks[i]);
+    }
+    if (rest) {
+        int32_t block = engine_kv_take(s->engine);
+        engine_kv_copy(s->engine, block, from->kv.blocks[whole], rest);
+        add_block(to, block);
+    }
+    to->n_computed = n;
+    to->state = SEQ_DECODE;
+    return true;
+}
+
+static void push_token(struct seq *q, int32_t id)
+{
+    if (q->n_tokens == q->cap_tokens) {
+        q->cap_tokens += q->cap_tokens / 2;
+        q->tokens = mem_realloc(q->tokens, (size_t)q->cap_tokens * sizeof *q->tokens);
+    }
+    q->tokens[q->n_tokens++] = id;
+    q->n_output++;
+    q->n_unsent++;
+}
+
+static void send_text(struct sched *s, struct seq *q)
+{
+    if (s->text.n == 0)
+        return;
+    struct sched_piece *p = sched_piece_new(q->job, SCHED_TEXT, q->choice);
+    p->n_tokens = q->n_unsent;
+    q->n_unsent = 0;
+    buf_init(&p->text, s->text.n);
+    buf_str(&p->text, buf_as_str(&s->text));
+    sched_emit(s, p);
+}
+
+static void finish(struct sched *s, struct seq *q, enum sched_finish why)
+{
+    q->state = SEQ_DONE;
+    sched_seq_drop_blocks(s, q);
+    struct sched_piece *p = sched_piece_new(q->job, SCHED_FINISHED, q->choice);
+    p->finish = why;
+    p->n_tokens = q->n_output;
+    sched_emit(s, p);
+}
+
+bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id)
+{
+    struct sched_job *j = q->job;
+    struct buf chars = BUF_INIT(HELD_TEXT_MAX);
+
+    push_token(q, id);
+    j->stats.n_output++;
+    sched_count(s, COUNT_OUTPUT, 1);
+    buf_clear(&s->text);
+
+    enum sched_finish why = SCHED_FINISH_NONE;
+    if (tok_is_eog(s->tok, id) && !j->ignore_eos) {
+        why = SCHED_FINISH_END;
+    } else {
+        tok_stream_put(&q->chars, tok_piece(s->tok, id, j->special_text), &chars);
+        if (q->n_output <= j->min_tokens)
+            buf_str(&s->text, buf_as_str(&chars)); // stop texts do not count yet
+        else if (stop_feed(&q->stop, buf_as_str(&chars), &s->text))
+            why = SCHED_FINISH_STOP;
+        else if (q->n_output >= j->max_tokens || q->n_tokens >= s->conf.n_ctx)
+            why = SCHED_FINISH_LENGTH;
+    }
+    if (why == SCHED_FINISH_END || why == SCHED_FINISH_LENGTH) {
+        buf_clear(&chars);
+        tok_stream_end(&q->chars, &chars);
+        if (stop_feed(&q->stop, buf_as_str(&chars), &s->text))
+            why = SCHED_FINISH_STOP;
+        stop_flush(&q->stop, &s->text);
+    }
+    buf_free(&chars);
+    send_text(s, q);
+    if (why != SCHED_FINISH_NONE)
+        finish(s, q, why);
+    return why != SCHED_FINISH_NONE;
+}
