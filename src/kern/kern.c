@@ -1,0 +1,18 @@
+/* kern/kern.c - which functions a CPU gets: every level overwrites what it improves. */
+#include "kern/kern_int.h"
+
+#include "kern/cpu.h"
+
+static const struct {
+    unsigned need;
+    void (*fill)(struct kern *k);
+} levels[] = {
+    {0, kern_fill_scalar},
+};
+
+void kern_init(struct kern *k, unsigned cpu)
+{
+    for (size_t i = 0; i < COUNT(levels); i++)
+        if ((cpu & levels[i].need) == levels[i].need)
+            levels[i].fill(k);
+}

@@ -1,0 +1,42 @@
+/* kern/kern_int.h - what the files of kern share. */
+#ifndef KERN_KERN_INT_H
+#define KERN_KERN_INT_H
+
+#include "kern/pack.h"
+
+/* A GGUF block taken apart: codes as unsigned numbers before any table, scales as integers. */
+struct kern_block {
+    uint8_t u[256]; // [info->block]
+    uint16_t d, m;  // f16 bits: scale, and min or scale of the mins; MXFP4: d is the exponent byte
+    int8_t scale[16];
+    uint8_t min[16];
+};
+void kern_block_split(int type, const void *block, struct kern_block *b);
+
+/* The reverse. */
+void kern_block_join(int type, const struct kern_block *b, void *block);
+
+extern const int8_t kern_iq4_values[16], kern_fp4_values[16];
+
+/* 256 columns of a panel, unpacked: what the inner loops read when many tokens share the work. */
+struct kern_seg {
+    _Alignas(64) uint8_t w[64][64];     // [group of 4 columns][16 rows][4] codes
+    _Alignas(64) float d[16][16];       // [block][row] scales
+    _Alignas(64) float m[8][16];        // Q32M: [block][row] min / -16
+    _Alignas(64) int16_t min[8][16][2]; // [pair of blocks][row][2]
+    _Alignas(64) float dmin[16];        // negated
+    int n_blocks;                       // blocks of 32 columns that there are, 1 .. 8
+};
+
+/* The scalar level's functions, also used by the levels above where they have no better. */
+void kern_scalar_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
+                        int n, float *y, size_t y_stride);
+/* Unpacks columns [256 s, 256 s + 256) of a panel. */
+void kern_scalar_unpack(const struct kern_mat *m, int panel, int s, struct kern_seg *seg);
+
+void kern_fill_scalar(struct kern *k);
+void kern_fill_scalar_attn(struct kern *k);
+void kern_fill_avx2(struct kern *k);
+void kern_fill_avx512(struct kern *k);
+
+#endif

@@ -1,0 +1,122 @@
+/* kern/scalar.c - the reference level: plain C, and the specification of every rounding. */
+#include "kern/kern_int.h"
+
+#include "kern/math.h"
+
+#include <assert.h>
+
+// Codes n numbers; returns their scale.  A block with an infinity or a NaN gets a scale that makes
+// every product with it a NaN or an infinity; one of nothing but tiny numbers becomes zeros.
+static float quantize_block(const float *x, int8_t *codes, int n)
+{
+    uint32_t top = 0;
+    for (int i = 0; i < n; i++) {
+        uint32_t a = f32_bits(x[i]) & 0x7fffffff;
+        top = a > top ? a : top;
+    }
+    float d = f32_from_bits(top) / 127.0f;
+    if (top < 0x04000000 || top >= 0x7f800000) { // below 2^-119; infinite or no number
+        memset(codes, 0, (size_t)n);
+        return top < 0x04000000 ? 0.0f : d;
+    }
+    float id = 1.0f / d;
+    for (int i = 0; i < n; i++) {
+        float v = x[i] * id;
+        codes[i] = (int8_t)(v + copysignf(0x1.fffffep-2f, v)); // rounds halves away from zero
+    }
+    return d;
+}
+
+static int sum_codes(const int8_t *codes, int n)
+{
+    int sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += codes[i];
+    return sum;
+}
+
+static void quantize(enum kern_act act, const float *x, void *out, int cols)
+{
+    if (act == KERN_ACT_F32) {
+        memcpy(out, x, (size_t)cols * sizeof *x);
+        if (cols % 2)
+            ((float *)out)[cols] = 0.0f;
+    } else if (act == KERN_ACT_Q32) {
+        struct kern_x32 *b = out;
+        for (int i = 0; i < cols; i += 32, b++) {
+            b->d = quantize_block(x + i, b->codes, 32);
+            int sum = sum_codes(b->codes, 32);
+            b->m8 = -8 * sum;
+            b->m16 = -16 * sum;
+            b->m128 = -128 * sum;
+        }
+    } else {
+        struct kern_x256 *b = out;
+        for (int i = 0; i < cols; i += 256, b++) {
+            b->d = quantize_block(x + i, b->codes, 256);
+            for (int j = 0; j < 16; j++) {
+                b->s16[j] = (int16_t)sum_codes(b->codes + 16 * j, 16);
+                b->m32[j] = -32 * b->s16[j];
+            }
+            for (int j = 0; j < 8; j++) {
+                b->s32[j] = (int16_t)(b->s16[2 * j] + b->s16[2 * j + 1]);
+                b->m128[j] = -128 * b->s32[j];
+            }
+            memset(b->unused, 0, sizeof b->unused);
+        }
+    }
+}
+
+static void rms_norm(const float *x, const float *w, float *out, int n, float eps)
+{
+    float lane[16] = {0};
+    for (int i = 0; i < n; i++)
+        lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
+    for (int step = 8; step; step /= 2)
+        for (int i = 0; i < step; i++)
+            lane[i] += lane[i + step];
+    float scale = 1.0f / sqrtf(lane[0] / (float)n + eps);
+    for (int i = 0; i < n; i++)
+        out[i] = x[i] * scale * w[i];
+}
+
+static void rope(float *head, const float *cos_row, const float *sin_row, int n_rot, bool neox)
+{
+    int half = n_rot / 2, gap = neox ? half : 1, step = neox ? 1 : 2;
+    for (int i = 0; i < half; i++) {
+        float *a = head + i * step, *b = a + gap, x = *a, y = *b;
+        *a = x * cos_row[i] - y * sin_row[i];
+        *b = x * sin_row[i] + y * cos_row[i];
+    }
+}
+
+static void swiglu(const float *gate, const float *up, float *out, int n)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = kern_silu(gate[i]) * up[i];
+}
+
+static void geglu(const float *gate, const float *up, float *out, int n)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = kern_gelu(gate[i]) * up[i];
+}
+
+static void add(float *x, const float *y, int n)
+{
+    for (int i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+void kern_fill_scalar(struct kern *k)
+{
+    k->name = "scalar";
+    k->quantize = quantize;
+    k->matmul = kern_scalar_matmul;
+    k->rms_norm = rms_norm;
+    k->rope = rope;
+    k->swiglu = swiglu;
+    k->geglu = geglu;
+    k->add = add;
+    kern_fill_scalar_attn(k);
+}

@@ -1,0 +1,100 @@
+/* kern/scalar_attn.c - attention over KV blocks in plain C.
+ *
+ * Order of operations for a query row, the same at every level: a score is a chain of fma over the
+ * head's dimensions; p = exp(score - max); the sum of p runs in 16 lanes (token % 16) over the
+ * tokens in ascending order, then lane i + lane i + 8, + 4, + 2, + 1; an output is a chain of fma
+ * over the visible tokens in ascending order. */
+#include "kern/kern_int.h"
+
+#include "kern/math.h"
+
+size_t kern_kv_bytes(int d)
+{
+    return (size_t)d * KERN_KV_BLOCK * 2 * sizeof(uint16_t);
+}
+
+static void kv_store(void *block, int slot, const float *k, const float *v, int d)
+{
+    uint16_t *keys = (uint16_t *)block + (size_t)(slot / 16 * 16 * d + slot % 16);
+    uint16_t *values = (uint16_t *)block + (size_t)(KERN_KV_BLOCK * d + slot * d);
+    for (int i = 0; i < d; i++) {
+        keys[16 * i] = f32_to_f16(k[i]);
+        values[i] = f32_to_f16(v[i]);
+    }
+}
+
+static float lanes_sum(const float *lanes)
+{
+    float s[16];
+    memcpy(s, lanes, sizeof s);
+    for (int step = 8; step; step /= 2)
+        for (int i = 0; i < step; i++)
+            s[i] += s[i + step];
+    return s[0];
+}
+
+static void attn_row(const float *q, int d, const void *const *blocks, int lo, int hi,
+                     float softcap, float *acc, float *max, float *sum)
+{
+    float p[KERN_SPAN], lanes[16] = {0};
+    float top = -INFINITY;
+    for (int t = lo; t < hi; t++) {
+        const uint16_t *keys = (const uint16_t *)blocks[t / 32] + t % 32 / 16 * 16 * d + t % 16;
+        float s = 0;
+        for (int i = 0; i < d; i++)
+            s = fmaf(q[i], f16_to_f32(keys[16 * i]), s);
+        if (softcap > 0)
+            s = softcap * kern_tanh(s / softcap);
+        p[t] = s;
+        top = s > top ? s : top;
+    }
+    memset(acc, 0, (size_t)d * sizeof *acc);
+    *max = top;
+    *sum = 0;
+    for (int t = lo; t < hi; t++) {
+        const uint16_t *values = (const uint16_t *)blocks[t / 32] + (KERN_KV_BLOCK + t % 32) * d;
+        float e = kern_exp(p[t] - top);
+        lanes[t % 16] += e;
+        for (int i = 0; i < d; i++)
+            acc[i] = fmaf(e, f16_to_f32(values[i]), acc[i]);
+    }
+    *sum = lanes_sum(lanes);
+}
+
+static void attn_span(const float *q, int n_q, int d, const void *const *blocks, int n_blocks,
+                      const int *lo, const int *hi, float softcap, float *acc, float *max,
+                      float *sum)
+{
+    (void)n_blocks;
+    for (int i = 0; i < n_q; i++)
+        attn_row(q + (size_t)i * (size_t)d, d, blocks, lo[i], hi[i], softcap,
+                 acc + (size_t)i * (size_t)d, max + i, sum + i);
+}
+
+static void attn_merge(const float *acc, size_t acc_stride, const float *max, const float *sum,
+                       size_t stat_stride, int n_spans, int d, float *out)
+{
+    float top = -INFINITY, total = 0;
+    for (int s = 0; s < n_spans; s++)
+        top = max[(size_t)s * stat_stride] > top ? max[(size_t)s * stat_stride] : top;
+    memset(out, 0, (size_t)d * sizeof *out);
+    for (int s = 0; s < n_spans; s++) {
+        float part = sum[(size_t)s * stat_stride];
+        if (part == 0) // nothing was seen in this span
+            continue;
+        float w = kern_exp(max[(size_t)s * stat_stride] - top);
+        total = fmaf(w, part, total);
+        for (int i = 0; i < d; i++)
+            out[i] = fmaf(w, acc[(size_t)s * acc_stride + (size_t)i], out[i]);
+    }
+    float scale = total > 0 ? 1.0f / total : total; // a NaN stays one
+    for (int i = 0; i < d; i++)
+        out[i] *= scale;
+}
+
+void kern_fill_scalar_attn(struct kern *k)
+{
+    k->kv_store = kv_store;
+    k->attn_span = attn_span;
+    k->attn_merge = attn_merge;
+}
