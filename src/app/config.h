@@ -1,0 +1,35 @@
+/* app/config.h - the server's options: one table gives flag, environment variable, file key, help
+ * and docs/config.md. Threads: read at start, constant afterwards. */
+#ifndef APP_CONFIG_H
+#define APP_CONFIG_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct config_model {
+    str name, path; // name may be empty: taken from the file
+};
+
+#define CONFIG_MODELS_MAX 16
+
+struct config {
+    struct arena arena; // owns the texts below
+    struct config_model models[CONFIG_MODELS_MAX];
+    int n_models;
+    str host, data, chat_template, cpu_mask, log;
+    int64_t port, ctx, threads, kv_tokens, memory_mib, max_seqs, queue, gap_ms, max_rows;
+    int64_t timeout_s, keep_alive_s, drain_s, max_body_mib, max_connections, prep_threads;
+    bool cors, log_requests, unsafe_listen;
+    bool help;
+};
+
+/* Defaults, then the file (--config or CONFAB_CONFIG), then the environment, then the arguments
+ * (argv[0] is skipped).  ERR_INPUT names the option, the place and what is allowed. */
+MUST_CHECK bool config_read(struct config *c, int argc, char **argv, struct err *e);
+void config_free(struct config *c);
+
+void config_help(struct buf *out);     // what --help prints
+void config_markdown(struct buf *out); // docs/config.md
+
+#endif

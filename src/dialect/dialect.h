@@ -1,0 +1,52 @@
+/* dialect/dialect.h - the APIs that clients speak.
+ *
+ * In:      HTTP requests.  Out: runs, and their events as each API's bytes.
+ * Threads: everything on the loop thread. */
+#ifndef DIALECT_DIALECT_H
+#define DIALECT_DIALECT_H
+
+#include "http/http.h"
+#include "run/run.h"
+
+struct dialect;
+
+/* What a request came to, for the log line and the metrics. */
+struct dialect_record {
+    const char *request_id;
+    const char *route; // "openai.chat"
+    const char *model; // or ""
+    int status;
+    bool stream;
+    bool client_left;
+    const char *error;         // message, or ""
+    size_t n_prompt, n_output; // tokens
+    uint64_t first_ms, total_ms;
+};
+
+struct dialect_conf {
+    struct runs *runs;       // borrowed
+    size_t max_request;      // bytes of memory for one request
+    uint32_t keep_alive_ms;  // a waiting stream hears from us this often
+    const char *fingerprint; // system_fingerprint
+    void (*on_record)(const struct dialect_record *rec, void *arg);
+    void *arg;
+};
+
+struct dialect *dialect_new(const struct dialect_conf *conf);
+void dialect_free(struct dialect *d); // ends what is live
+
+/* Answers r if its path is one of ours (also with an error); false if not. */
+bool dialect_serve(struct dialect *d, struct http_req *r);
+
+/* An error in the house's usual shape, for routes that no dialect owns. */
+void dialect_reply_error(struct dialect *d, struct http_req *r, int status, const char *type,
+                         const char *message);
+/* The same shape for messages that never became a request. */
+void dialect_error_body(int status, const char *message, struct buf *body);
+
+/* Call about once a second: keep-alives. */
+void dialect_tick(struct dialect *d);
+
+int dialect_n_live(const struct dialect *d);
+
+#endif

@@ -1,0 +1,41 @@
+/* dialect/fields.h - reads a JSON object through a table, so that every field is done, taken
+ * without effect, or refused by policy and never by accident. Threads: pure. */
+#ifndef DIALECT_FIELDS_H
+#define DIALECT_FIELDS_H
+
+#include "base/err.h"
+#include "json/json.h"
+
+enum field_kind {
+    FIELD_BOOL,  // bool
+    FIELD_INT,   // int64_t; 40.0 is 40
+    FIELD_NUM,   // double
+    FIELD_STR,   // str, borrowed from the JSON
+    FIELD_ARRAY, // const json_t *
+    FIELD_OBJECT,
+    FIELD_ANY,
+    FIELD_TAKE,  // accepted, no effect on the answer
+    FIELD_REFUSE // refused unless it asks for nothing: null, false, 0, "", [], {}
+};
+
+struct field {
+    const char *name;
+    enum field_kind kind;
+    size_t at;       // where in the caller's struct; for FIELD_REFUSE and FIELD_TAKE unused
+    double min, max; // of numbers; both 0: any
+    bool required;
+    const char *note; // for the reader of docs/dialects.md; FIELD_REFUSE: why, in the error
+};
+
+/* Reads `body` (an object) into the struct at `out`.  Absent and null fields leave it untouched.
+ *   where    prefix of error places ("" or "stream_options.")
+ *   ignored  the names of unknown and taken fields are appended, comma-separated; may be NULL
+ *   ERR_INPUT, where = the field; kinds: missing_required_parameter, invalid_type,
+ *   unsupported_value, out_of_range */
+MUST_CHECK bool fields_read(const struct field *fields, size_t n, const json_t *body, void *out,
+                            const char *where, struct buf *ignored, struct err *e);
+
+/* Does the value ask for nothing? */
+bool fields_is_neutral(const json_t *v);
+
+#endif

@@ -1,0 +1,561 @@
+/* dialect/openai_read.c - OpenAI request bodies into neutral requests.
+ *
+ * Source: the vendor's OpenAPI description 2.3.0; extensions that local servers share (top_k,
+ * min_p, repetition_penalty, ignore_eos, chat_template_kwargs). */
+#include "dialect/dialect_int.h"
+#include "dialect/fields.h"
+
+#include <math.h>
+
+#define STOPS_MAX    16
+#define MESSAGES_MAX 100000
+#define BIAS_MAX     1024
+#define PROMPTS_MAX  64
+
+/* What both routes know.  Numbers a client did not give stay as they are set before reading. */
+struct body {
+    str model;
+    bool stream, ignore_eos, echo;
+    const json_t *stream_options, *stop, *seed, *logit_bias, *messages, *prompt;
+    const json_t *template_args, *priority;
+    int64_t n, best_of, top_k, min_tokens, max_tokens, max_completion_tokens;
+    double temperature, top_p, min_p, repetition_penalty, repeat_penalty;
+    double frequency_penalty, presence_penalty, xtc_threshold, xtc_probability;
+    bool add_generation_prompt, continue_final;
+};
+
+#define AT(member) offsetof(struct body, member)
+#define MANY       1e15
+
+/* Settings of the answer, the same on both routes. */
+#define SHARED_FIELDS                                                                              \
+    {"model", FIELD_STR, AT(model)}, {"stream", FIELD_BOOL, AT(stream)},                           \
+        {"stream_options", FIELD_OBJECT, AT(stream_options)},                                      \
+        {"temperature", FIELD_NUM, AT(temperature), 0, 2}, {"top_p", FIELD_NUM, AT(top_p), 0, 1},  \
+        {"top_k", FIELD_INT, AT(top_k), -1, MANY}, {"min_p", FIELD_NUM, AT(min_p), 0, 1},          \
+        {"xtc_threshold", FIELD_NUM, AT(xtc_threshold), 0, 1},                                     \
+        {"xtc_probability", FIELD_NUM, AT(xtc_probability), 0, 1},                                 \
+        {"repetition_penalty", FIELD_NUM, AT(repetition_penalty), 1e-3, 1e3},                      \
+        {"repeat_penalty", FIELD_NUM, AT(repeat_penalty), 1e-3, 1e3},                              \
+        {"frequency_penalty", FIELD_NUM, AT(frequency_penalty), -2, 2},                            \
+        {"presence_penalty", FIELD_NUM, AT(presence_penalty), -2, 2},                              \
+        {"logit_bias", FIELD_OBJECT, AT(logit_bias)}, {"seed", FIELD_ANY, AT(seed)},               \
+        {"stop", FIELD_ANY, AT(stop)}, {"n", FIELD_INT, AT(n), 1, 128},                            \
+        {"min_tokens", FIELD_INT, AT(min_tokens), 0, MANY},                                        \
+        {"ignore_eos", FIELD_BOOL, AT(ignore_eos)}, {"priority", FIELD_ANY, AT(priority)},         \
+        {"user", FIELD_TAKE}, {"safety_identifier", FIELD_TAKE}, {"prompt_cache_key", FIELD_TAKE}, \
+        {"prompt_cache_retention", FIELD_TAKE}, {"prompt_cache_options", FIELD_TAKE},              \
+        {"metadata", FIELD_TAKE}, {"service_tier", FIELD_TAKE}, {"store", FIELD_TAKE},             \
+        {"grammar", FIELD_REFUSE, .note = "grammars are not built yet"},                           \
+        {"json_schema", FIELD_REFUSE, .note = "constrained answers are not built yet"},            \
+        {"typical_p", FIELD_REFUSE, .note = "this sampler is not offered"},                        \
+        {"mirostat", FIELD_REFUSE, .note = "this sampler is not offered"},                         \
+    {                                                                                              \
+        "dry_multiplier", FIELD_REFUSE, .note = "this sampler is not offered"                      \
+    }
+
+static const struct field chat_fields[] = {
+    SHARED_FIELDS,
+    {"messages", FIELD_ARRAY, AT(messages), .required = true},
+    {"max_completion_tokens", FIELD_INT, AT(max_completion_tokens), 1, MANY},
+    {"max_tokens", FIELD_INT, AT(max_tokens), 1, MANY},
+    {"chat_template_kwargs", FIELD_OBJECT, AT(template_args)},
+    {"add_generation_prompt", FIELD_BOOL, AT(add_generation_prompt)},
+    {"continue_final_message", FIELD_BOOL, AT(continue_final)},
+    {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
+    {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
+    {"tools", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"functions", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"audio", FIELD_REFUSE, .note = "answers are text only"},
+    {"web_search_options", FIELD_REFUSE, .note = "there is no web search here"},
+    {"moderation", FIELD_REFUSE, .note = "there is no moderation here"},
+    {"prediction", FIELD_TAKE},
+    {"verbosity", FIELD_TAKE},
+    {"parallel_tool_calls", FIELD_TAKE},
+};
+
+static const struct field completion_fields[] = {
+    SHARED_FIELDS,
+    {"prompt", FIELD_ANY, AT(prompt), .required = true},
+    {"max_tokens", FIELD_INT, AT(max_tokens), 0, MANY},
+    {"best_of", FIELD_INT, AT(best_of), 0, 20},
+    {"echo", FIELD_BOOL, AT(echo)},
+    {"suffix", FIELD_REFUSE, .note = "fill-in-the-middle is not built yet"},
+    {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
+};
+
+static struct body body_default(void)
+{
+    return (struct body){.n = 1,
+                         .best_of = -1,
+                         .max_tokens = -1,
+                         .max_completion_tokens = -1,
+                         .temperature = 1,
+                         .top_p = 1,
+                         .repetition_penalty = 1,
+                         .repeat_penalty = 1,
+                         .add_generation_prompt = true};
+}
+
+static bool no_memory(struct err *e)
+{
+    return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
+}
+
+static bool read_stops(const json_t *v, struct chat_request *r, struct err *e)
+{
+    if (!v || json_is_null(v))
+        return true;
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    if (n > STOPS_MAX)
+        return err_set_at(e, ERR_INPUT, "stop", "'stop' holds %zu texts; at most %d are allowed", n,
+                          STOPS_MAX);
+    r->stops = arena_calloc(&r->arena, n, sizeof *r->stops);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *s = json_is_array(v) ? json_array_get(v, i) : v;
+        if (!json_is_string(s) || json_string_length(s) == 0) {
+            err_set_at(e, ERR_INPUT, "stop",
+                       "'stop' must be a string or an array of strings, none "
+                       "of them empty");
+            return err_kind(e, "invalid_type");
+        }
+        if (json_string_length(s) > 4096)
+            return err_set_at(e, ERR_INPUT, "stop", "a stop text is longer than 4096 bytes");
+        if (!r->stops)
+            return no_memory(e);
+        r->stops[i] = arena_str(&r->arena, json_as_str(s));
+    }
+    r->n_stops = n;
+    return true;
+}
+
+static bool read_seed(const json_t *v, struct chat_request *r, struct err *e)
+{
+    if (!v || json_is_null(v))
+        return true;
+    if (!json_is_integer(v)) {
+        err_set_at(e, ERR_INPUT, "seed", "'seed' must be an integer of 64 bits");
+        return err_kind(e, "invalid_type");
+    }
+    r->has_seed = true;
+    r->seed = (uint64_t)json_integer_value(v);
+    return true;
+}
+
+static bool read_priority(const json_t *v, struct chat_request *r, struct err *e)
+{
+    if (!v || json_is_null(v))
+        return true;
+    json_int_t p = json_integer_value(v);
+    if (!json_is_integer(v) || p < INT32_MIN || p > INT32_MAX) {
+        err_set_at(e, ERR_INPUT, "priority", "'priority' must be an integer of 32 bits");
+        return err_kind(e, "invalid_type");
+    }
+    r->priority = (int)p;
+    return true;
+}
+
+static bool read_bias(const json_t *v, struct chat_request *r, struct err *e)
+{
+    const char *name;
+    json_t *bias;
+    size_t n = json_object_size(v);
+    if (n == 0)
+        return true;
+    if (n > BIAS_MAX)
+        return err_set_at(e, ERR_INPUT, "logit_bias", "more than %d biases", BIAS_MAX);
+    r->bias = arena_calloc(&r->arena, n, sizeof *r->bias);
+    if (!r->bias)
+        return no_memory(e);
+    json_object_foreach((json_t *)v, name, bias)
+    {
+        uint64_t id;
+        double b = json_number_value(bias);
+        if (!str_to_u64(str_c(name), &id) || id > INT32_MAX || !json_is_number(bias) || b < -100 ||
+            b > 100)
+            return err_set_at(
+                e, ERR_INPUT, "logit_bias",
+                "'logit_bias' maps token ids to numbers from -100 to 100; '%.40s' does "
+                "not",
+                name);
+        r->bias[r->n_bias++] = (struct chat_bias){(int32_t)id, (float)b};
+    }
+    return true;
+}
+
+static int clamp_count(int64_t v)
+{
+    return v < 0 ? 0 : v > INT32_MAX ? INT32_MAX : (int)v;
+}
+
+static bool read_settings(const struct body *b, struct talk_order *out, struct err *e)
+{
+    struct chat_request *r = out->request;
+    struct {
+        bool include_usage;
+    } options = {false};
+    static const struct field option_fields[] = {{"include_usage", FIELD_BOOL, 0},
+                                                 {"include_obfuscation", FIELD_TAKE}};
+
+    if (b->stream_options) {
+        if (!b->stream)
+            return err_set_at(e, ERR_INPUT, "stream_options",
+                              "'stream_options' is only allowed when 'stream' is true");
+        if (!fields_read(option_fields, COUNT(option_fields), b->stream_options, &options,
+                         "stream_options.", &out->ignored, e))
+            return false;
+    }
+    out->stream = b->stream;
+    out->include_usage = options.include_usage;
+    r->model = arena_str(&r->arena, b->model);
+    r->n_choices = (int)b->n;
+    r->min_tokens = clamp_count(b->min_tokens);
+    r->ignore_eos = b->ignore_eos;
+    r->temperature = (float)b->temperature;
+    r->top_p = (float)b->top_p;
+    if (b->top_p == 0) { // a nucleus of nothing but the best
+        r->top_p = 1;
+        r->temperature = 0;
+    }
+    r->top_k = clamp_count(b->top_k);
+    r->min_p = (float)b->min_p;
+    r->xtc_threshold = (float)b->xtc_threshold;
+    r->xtc_probability = (float)b->xtc_probability;
+    r->repetition_penalty =
+        (float)(b->repetition_penalty != 1 ? b->repetition_penalty : b->repeat_penalty);
+    r->frequency_penalty = (float)b->frequency_penalty;
+    r->presence_penalty = (float)b->presence_penalty;
+    if (r->min_tokens > 0 && r->max_tokens > 0 && r->min_tokens > r->max_tokens)
+        return err_set_at(e, ERR_INPUT, "min_tokens",
+                          "'min_tokens' is greater than the most tokens "
+                          "allowed");
+    return read_stops(b->stop, r, e) && read_seed(b->seed, r, e) &&
+           read_priority(b->priority, r, e) && read_bias(b->logit_bias, r, e);
+}
+
+static bool bad_message(struct err *e, const char *place, const char *what)
+{
+    err_set_at(e, ERR_INPUT, place, "'%s' %s", place, what);
+    return err_kind(e, "invalid_type");
+}
+
+/* Content as one string: text parts joined by line breaks. */
+static json_t *join_parts(const json_t *parts, const char *place, struct err *e)
+{
+    struct buf text = BUF_INIT(ANSWER_MAX);
+    json_t *joined = NULL;
+    char at[96];
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *part = json_array_get(parts, i);
+        const char *type = json_string_value(json_object_get(part, "type"));
+        const json_t *value =
+            json_object_get(part, type && strcmp(type, "refusal") == 0 ? "refusal" : "text");
+        snprintf(at, sizeof at, "%s[%zu]", place, i);
+        if (type && strcmp(type, "text") != 0 && strcmp(type, "refusal") != 0) {
+            err_set_at(e, ERR_INPUT, at,
+                       "'%s' is a part of type '%.40s'; this model takes only text", at, type);
+            err_kind(e, "unsupported_value");
+            goto done;
+        }
+        if (!type || !json_is_string(value)) {
+            bad_message(e, at, "must be an object of type text with a string 'text'");
+            goto done;
+        }
+        if (i)
+            buf_char(&text, '\n');
+        buf_str(&text, json_as_str(value));
+    }
+    joined = json_from_str(buf_as_str(&text));
+done:
+    buf_free(&text);
+    return joined;
+}
+
+static const struct {
+    const char *name, *as;
+    bool needs_content;
+} roles[] = {
+    {"system", "system", true}, {"developer", "system", true},     {"user", "user", true},
+    {"tool", "tool", true},     {"assistant", "assistant", false}, {"function", "tool", false},
+};
+
+static bool read_content(const json_t *in, json_t *out, bool needed, const char *place,
+                         struct err *e)
+{
+    const json_t *content = json_object_get(in, "content");
+    if (json_is_string(content))
+        return true; // copied with the rest
+    if (json_is_array(content) && json_array_size(content) > 0) {
+        json_t *joined = join_parts(content, place, e);
+        return joined && json_object_set_new(out, "content", joined) == 0;
+    }
+    if (!needed && (!content || json_is_null(content)))
+        return json_object_set_new(out, "content", json_string("")) == 0;
+    return bad_message(e, place, "must be a string or an array of at least one part");
+}
+
+static json_t *read_message(const json_t *in, size_t i, struct err *e)
+{
+    char place[64];
+    snprintf(place, sizeof place, "messages[%zu]", i);
+    if (!json_is_object(in)) {
+        bad_message(e, place, "must be an object");
+        return NULL;
+    }
+    const char *role = json_string_value(json_object_get(in, "role"));
+    size_t k = 0;
+    while (k < COUNT(roles) && (!role || strcmp(role, roles[k].name) != 0))
+        k++;
+    snprintf(place, sizeof place, "messages[%zu].role", i);
+    if (k == COUNT(roles)) {
+        err_set_at(e, ERR_INPUT, place,
+                   "'%s' must be one of system, developer, user, assistant, tool", place);
+        err_kind(e, "unsupported_value");
+        return NULL;
+    }
+    if (json_array_size(json_object_get(in, "tool_calls")) > 0 ||
+        strcmp(roles[k].as, "tool") == 0) {
+        snprintf(place, sizeof place, "messages[%zu]%s", i,
+                 strcmp(roles[k].as, "tool") == 0 ? ".role" : ".tool_calls");
+        err_set_at(e, ERR_INPUT, place, "'%s' is not supported here: tool calls are not built yet",
+                   place);
+        err_kind(e, "unsupported_value");
+        return NULL;
+    }
+    json_t *out = json_copy((json_t *)in);
+    json_object_set_new(out, "role", json_string(roles[k].as));
+    snprintf(place, sizeof place, "messages[%zu].content", i);
+    if (!read_content(in, out, roles[k].needs_content, place, e)) {
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
+json_t *openai_messages(const json_t *messages, struct err *e)
+{
+    size_t n = json_array_size(messages);
+    if (n == 0 || n > MESSAGES_MAX) {
+        err_set_at(e, ERR_INPUT, "messages", "'messages' must hold at least one message%s",
+                   n ? " and not so many" : "");
+        return NULL;
+    }
+    json_t *out = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_t *m = read_message(json_array_get(messages, i), i, e);
+        if (!m) {
+            json_decref(out);
+            return NULL;
+        }
+        json_array_append_new(out, m);
+    }
+    return out;
+}
+
+/* response_format, reasoning_effort, modalities: fine when they ask for what is there. */
+static bool check_shape(const json_t *body, struct err *e)
+{
+    const json_t *format = json_object_get(body, "response_format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+    if (format && !json_is_null(format) && !(type && strcmp(type, "text") == 0)) {
+        err_set_at(
+            e, ERR_INPUT, "response_format",
+            "'response_format' is not supported here beyond {\"type\":\"text\"}: constrained "
+            "answers are not built yet");
+        return err_kind(e, "unsupported_value");
+    }
+    const json_t *choice = json_object_get(body, "tool_choice");
+    const char *word = json_string_value(choice);
+    if (choice && !json_is_null(choice) &&
+        !(word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0))) {
+        err_set_at(e, ERR_INPUT, "tool_choice",
+                   "'tool_choice' is not supported here: tool calls are not built yet");
+        return err_kind(e, "unsupported_value");
+    }
+    const json_t *modes = json_object_get(body, "modalities"), *mode;
+    size_t i;
+    json_array_foreach(modes, i, mode) if (!json_is_string(mode) ||
+                                           strcmp(json_string_value(mode), "text") != 0)
+    {
+        err_set_at(e, ERR_INPUT, "modalities", "'modalities' can only hold \"text\" here");
+        return err_kind(e, "unsupported_value");
+    }
+    return true;
+}
+
+/* reasoning_effort "none" turns thinking off where the template has that switch. */
+static bool apply_effort(const json_t *body, struct chat_request *r, struct err *e)
+{
+    static const char *const words[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+    const json_t *v = json_object_get(body, "reasoning_effort");
+    if (!v || json_is_null(v))
+        return true;
+    const char *word = json_string_value(v);
+    size_t i = 0;
+    while (i < COUNT(words) && (!word || strcmp(word, words[i]) != 0))
+        i++;
+    if (i == COUNT(words)) {
+        err_set_at(
+            e, ERR_INPUT, "reasoning_effort",
+            "'reasoning_effort' must be one of none, minimal, low, medium, high, xhigh, max");
+        return err_kind(e, "unsupported_value");
+    }
+    if (!r->template_args)
+        r->template_args = json_object();
+    if (!json_object_get(r->template_args, "reasoning_effort"))
+        json_object_set_new(r->template_args, "reasoning_effort", json_string(word));
+    if (i == 0 && !json_object_get(r->template_args, "enable_thinking"))
+        json_object_set_new(r->template_args, "enable_thinking", json_false());
+    return true;
+}
+
+bool openai_chat_shape(const json_t *body, struct chat_request *r, struct err *e)
+{
+    const json_t *args = json_object_get(body, "chat_template_kwargs");
+    if (json_is_object(args))
+        r->template_args = json_copy((json_t *)args);
+    const json_t *last = json_array_get(r->messages, json_array_size(r->messages) - 1);
+    const char *role = json_string_value(json_object_get(last, "role"));
+    bool answer_last = role && strcmp(role, "assistant") == 0;
+    const json_t *add = json_object_get(body, "add_generation_prompt");
+    bool keep_open = json_is_true(json_object_get(body, "continue_final_message"));
+    r->add_generation_prompt = !json_is_false(add);
+    r->continue_final = keep_open || (answer_last && json_is_false(add));
+    if (keep_open && !answer_last)
+        return err_set_at(e, ERR_INPUT, "continue_final_message",
+                          "'continue_final_message' needs a last message of role assistant");
+    if (keep_open && json_is_true(add))
+        return err_set_at(e, ERR_INPUT, "continue_final_message",
+                          "'continue_final_message' and 'add_generation_prompt' contradict each "
+                          "other");
+    return apply_effort(body, r, e);
+}
+
+static json_t *parse_object(str text, struct err *e)
+{
+    json_t *body = json_parse(text, e);
+    if (!body) {
+        err_ctx(e, "the body is not valid JSON (at %s)", e->where);
+        e->where[0] = '\0';
+        return NULL;
+    }
+    if (json_is_object(body))
+        return body;
+    json_decref(body);
+    err_set(e, ERR_INPUT, "the body must be a JSON object");
+    return NULL;
+}
+
+/* Parses the text, reads its fields, hands both on. */
+static bool read_body(struct dialect *d, str text, const struct field *fields, size_t n,
+                      bool (*rest)(const json_t *body, struct body *b, struct talk_order *out,
+                                   struct err *e),
+                      struct talk_order *out, struct err *e)
+{
+    struct body b = body_default();
+    *out = (struct talk_order){0};
+    buf_init(&out->ignored, 1024);
+    json_t *body = parse_object(text, e);
+    if (!body)
+        return false;
+    out->request = chat_request_new(d->conf.max_request);
+    bool ok = fields_read(fields, n, body, &b, "", &out->ignored, e) && rest(body, &b, out, e) &&
+              read_settings(&b, out, e);
+    if (ok && out->request->arena.full)
+        ok = no_memory(e);
+    json_decref(body);
+    if (!ok) {
+        chat_request_free(out->request);
+        out->request = NULL;
+        buf_free(&out->ignored);
+    }
+    return ok;
+}
+
+static bool rest_of_chat(const json_t *body, struct body *b, struct talk_order *out, struct err *e)
+{
+    struct chat_request *r = out->request;
+    r->max_tokens =
+        clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
+    r->messages = openai_messages(b->messages, e);
+    return r->messages && check_shape(body, e) && openai_chat_shape(body, r, e);
+}
+
+bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e)
+{
+    return read_body(d, body, chat_fields, COUNT(chat_fields), rest_of_chat, out, e);
+}
+
+static bool is_ids(const json_t *v)
+{
+    return json_is_array(v) && json_array_size(v) > 0 && json_is_integer(json_array_get(v, 0));
+}
+
+static bool bad_prompt(struct err *e)
+{
+    err_set_at(e, ERR_INPUT, "prompt",
+               "'prompt' must be a string, an array of strings, an array of token ids or an array "
+               "of arrays of token ids");
+    return err_kind(e, "invalid_type");
+}
+
+static bool read_prompt(const json_t *v, struct chat_request *r, struct chat_prompt *p,
+                        struct err *e)
+{
+    if (json_is_string(v)) {
+        p->text = arena_str(&r->arena, json_as_str(v));
+        return true;
+    }
+    if (!is_ids(v))
+        return bad_prompt(e);
+    p->n_tokens = json_array_size(v);
+    int32_t *ids = arena_calloc(&r->arena, p->n_tokens, sizeof *ids);
+    if (!ids)
+        return no_memory(e);
+    for (size_t i = 0; i < p->n_tokens; i++) {
+        const json_t *id = json_array_get(v, i);
+        if (!json_is_integer(id))
+            return bad_prompt(e);
+        json_int_t value = json_integer_value(id);
+        ids[i] = value < 0 || value > INT32_MAX ? -1 : (int32_t)value; // the model refuses -1
+    }
+    p->tokens = ids;
+    return true;
+}
+
+static bool rest_of_completion(const json_t *body, struct body *b, struct talk_order *out,
+                               struct err *e)
+{
+    struct chat_request *r = out->request;
+    (void)body;
+    if (b->best_of >= 0 && b->best_of != b->n)
+        return err_set_at(e, ERR_INPUT, "best_of",
+                          "'best_of' other than 'n' is not supported here");
+    if (b->max_tokens == 0)
+        return err_set_at(e, ERR_INPUT, "max_tokens",
+                          "'max_tokens' 0 is not supported here: an answer has at least one token");
+    r->max_tokens = b->max_tokens > 0 ? clamp_count(b->max_tokens) : 16;
+    out->echo = b->echo;
+
+    bool many = json_is_array(b->prompt) && !is_ids(b->prompt);
+    r->n_prompts = many ? json_array_size(b->prompt) : 1;
+    if (r->n_prompts == 0 || r->n_prompts > PROMPTS_MAX)
+        return err_set_at(e, ERR_INPUT, "prompt", "'prompt' must hold 1 to %d prompts",
+                          PROMPTS_MAX);
+    r->prompts = arena_calloc(&r->arena, r->n_prompts, sizeof *r->prompts);
+    if (!r->prompts)
+        return no_memory(e);
+    for (size_t i = 0; i < r->n_prompts; i++)
+        if (!read_prompt(many ? json_array_get(b->prompt, i) : b->prompt, r, &r->prompts[i], e))
+            return false;
+    for (size_t i = 0; out->echo && i < r->n_prompts; i++)
+        if (r->prompts[i].tokens)
+            return err_set_at(e, ERR_INPUT, "echo", "'echo' needs prompts given as text");
+    return true;
+}
+
+bool openai_read_completion(struct dialect *d, str body, struct talk_order *out, struct err *e)
+{
+    return read_body(d, body, completion_fields, COUNT(completion_fields), rest_of_completion, out,
+                     e);
+}

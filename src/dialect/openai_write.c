@@ -1,0 +1,275 @@
+/* dialect/openai_write.c - events as OpenAI's chunks, runs as its answers, errors as its errors.
+ * Pure: what is written depends on the arguments alone. */
+#include "dialect/dialect_int.h"
+
+#include "http/sse.h"
+
+void openai_error_body(struct buf *out, const char *type, const char *message, const char *param,
+                       const char *code)
+{
+    buf_c(out, "{\"error\":{\"message\":");
+    json_write_str(out, str_c(message), JSON_PLAIN);
+    buf_c(out, ",\"type\":");
+    json_write_str(out, str_c(type), JSON_PLAIN);
+    buf_c(out, ",\"param\":");
+    if (param && param[0])
+        json_write_str(out, str_c(param), JSON_PLAIN);
+    else
+        buf_c(out, "null");
+    buf_c(out, ",\"code\":");
+    if (code && code[0])
+        json_write_str(out, str_c(code), JSON_PLAIN);
+    else
+        buf_c(out, "null");
+    buf_c(out, "}}");
+}
+
+static const struct {
+    int status;
+    const char *type, *code;
+} by_code[] = {
+    [ERR_NONE] = {500, "server_error", NULL},
+    [ERR_INPUT] = {400, "invalid_request_error", NULL},
+    [ERR_NOT_FOUND] = {404, "invalid_request_error", NULL},
+    [ERR_DENIED] = {403, "permission_error", NULL},
+    [ERR_LIMIT] = {400, "invalid_request_error", "limit_exceeded"},
+    [ERR_BUSY] = {429, "rate_limit_error", "rate_limit_exceeded"},
+    [ERR_TIMEOUT] = {504, "server_error", "timeout"},
+    [ERR_CANCELED] = {503, "server_error", "cancelled"},
+    [ERR_FORMAT] = {500, "server_error", NULL},
+    [ERR_IO] = {500, "server_error", NULL},
+    [ERR_INTERNAL] = {500, "server_error", NULL},
+};
+
+int openai_error(const struct err *e, struct buf *out)
+{
+    const char *code = e->kind[0] ? e->kind : by_code[e->code].code;
+    openai_error_body(out, by_code[e->code].type, e->msg, e->where, code);
+    return by_code[e->code].status;
+}
+
+static const char *finish_name(enum chat_finish f)
+{
+    return f == CHAT_FINISH_LENGTH ? "length" : "stop";
+}
+
+static void write_usage(struct buf *out, const struct chat_usage *u)
+{
+    buf_printf(out,
+               "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
+               "\"prompt_tokens_details\":{\"cached_tokens\":%zu},"
+               "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
+               u->n_prompt, u->n_output, u->n_prompt + u->n_output, u->n_cached);
+}
+
+static void write_head(const struct talk_facts *f, const char *object, struct buf *out)
+{
+    buf_c(out, "{\"id\":");
+    json_write_str(out, str_c(f->id), JSON_PLAIN);
+    buf_printf(out, ",\"object\":\"%s\",\"created\":%lld,\"model\":", object,
+               (long long)f->created_unix);
+    json_write_str(out, str_c(f->model), JSON_PLAIN);
+    buf_c(out, ",\"system_fingerprint\":");
+    json_write_str(out, str_c(f->fingerprint), JSON_PLAIN);
+}
+
+/* The text of all CHAT_TEXT events of one choice. */
+static void write_text(const struct run *run, int choice, str before, struct buf *out)
+{
+    struct buf text = BUF_INIT(ANSWER_MAX);
+    buf_str(&text, before);
+    const struct chat_event *ev;
+    for (size_t i = 0; (ev = run_event(run, i)); i++)
+        if (ev->what == CHAT_TEXT && ev->choice == choice)
+            buf_str(&text, ev->text);
+    json_write_str(out, buf_as_str(&text), JSON_PLAIN);
+    buf_free(&text);
+}
+
+static const struct chat_event *finish_of(const struct run *run, int choice)
+{
+    const struct chat_event *ev, *found = NULL;
+    for (size_t i = 0; (ev = run_event(run, i)); i++)
+        if (ev->what == CHAT_FINISHED && ev->choice == choice)
+            found = ev;
+    return found;
+}
+
+static const struct chat_usage *usage_of(const struct run *run)
+{
+    static const struct chat_usage none;
+    const struct chat_event *ev, *found = NULL;
+    for (size_t i = 0; (ev = run_event(run, i)); i++)
+        if (ev->what == CHAT_COMPLETED)
+            found = ev;
+    return found ? &found->usage : &none;
+}
+
+static void event_failed(const struct chat_event *ev, struct buf *out)
+{
+    struct buf body = BUF_INIT(4096);
+    openai_error(ev->error, &body);
+    http_sse_frame(out, NULL, buf_as_str(&body));
+    buf_free(&body);
+}
+
+static void end_chunk(const struct talk_facts *f, struct buf *chunk, struct buf *out)
+{
+    buf_c(chunk, f->include_usage ? ",\"usage\":null}" : "}");
+    http_sse_frame(out, NULL, buf_as_str(chunk));
+    buf_clear(chunk);
+}
+
+static void usage_chunk(const struct talk_facts *f, const char *object,
+                        const struct chat_usage *usage, struct buf *chunk, struct buf *out)
+{
+    if (!f->include_usage)
+        return;
+    write_head(f, object, chunk);
+    buf_c(chunk, ",\"choices\":[],\"usage\":");
+    write_usage(chunk, usage);
+    buf_c(chunk, "}");
+    http_sse_frame(out, NULL, buf_as_str(chunk));
+    buf_clear(chunk);
+}
+
+/* Chat. */
+
+#define CHAT_CHUNK "chat.completion.chunk"
+
+static void chat_delta(const struct talk_facts *f, int choice, const char *key, str text,
+                       struct buf *chunk, struct buf *out)
+{
+    write_head(f, CHAT_CHUNK, chunk);
+    buf_printf(chunk, ",\"service_tier\":\"default\",\"choices\":[{\"index\":%d,\"delta\":{%s",
+               choice, key);
+    if (text.p)
+        json_write_str(chunk, text, JSON_PLAIN);
+    buf_c(chunk, "},\"logprobs\":null,\"finish_reason\":null}]");
+    end_chunk(f, chunk, out);
+}
+
+static void chat_event(const struct talk_facts *f, void *state, const struct chat_event *ev,
+                       struct buf *out)
+{
+    struct buf chunk = BUF_INIT(ANSWER_MAX);
+    (void)state;
+    switch (ev->what) {
+    case CHAT_STARTED:
+        for (int i = 0; i < f->n_choices; i++)
+            chat_delta(f, i, "\"role\":\"assistant\",\"content\":\"\"", (str){NULL, 0}, &chunk,
+                       out);
+        break;
+    case CHAT_TEXT: chat_delta(f, ev->choice, "\"content\":", ev->text, &chunk, out); break;
+    case CHAT_FINISHED:
+        write_head(f, CHAT_CHUNK, &chunk);
+        buf_printf(&chunk,
+                   ",\"service_tier\":\"default\",\"choices\":[{\"index\":%d,\"delta\":{},"
+                   "\"logprobs\":null,\"finish_reason\":\"%s\"}]",
+                   ev->choice, finish_name(ev->finish));
+        end_chunk(f, &chunk, out);
+        break;
+    case CHAT_COMPLETED:
+        usage_chunk(f, CHAT_CHUNK, &ev->usage, &chunk, out);
+        buf_c(out, "data: [DONE]\n\n");
+        break;
+    case CHAT_FAILED: event_failed(ev, out); break;
+    }
+    buf_free(&chunk);
+}
+
+static void chat_whole(const struct talk_facts *f, const struct run *run, struct buf *out)
+{
+    write_head(f, "chat.completion", out);
+    buf_c(out, ",\"choices\":[");
+    for (int i = 0; i < f->n_choices; i++) {
+        buf_printf(out,
+                   "%s{\"index\":%d,\"message\":{\"role\":\"assistant\",\"content\":", i ? "," : "",
+                   i);
+        write_text(run, i, STR(""), out);
+        const struct chat_event *end = finish_of(run, i);
+        buf_printf(
+            out,
+            ",\"refusal\":null,\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"%s\"}",
+            finish_name(end ? end->finish : CHAT_FINISH_STOP));
+    }
+    buf_c(out, "],\"usage\":");
+    write_usage(out, usage_of(run));
+    buf_c(out, ",\"service_tier\":\"default\"}");
+}
+
+const struct wire openai_chat_wire = {
+    .id_prefix = "chatcmpl-",
+    .stream_type = "text/event-stream",
+    .event = chat_event,
+    .whole = chat_whole,
+    .error = openai_error,
+    .keep_alive = ":\n\n",
+};
+
+/* Completions. */
+
+static str echoed(const struct talk_facts *f, int choice)
+{
+    const struct chat_request *r = f->request;
+    return f->echo ? r->prompts[choice / r->n_choices].text : STR("");
+}
+
+static void text_chunk(const struct talk_facts *f, int choice, str text, const char *finish,
+                       struct buf *chunk, struct buf *out)
+{
+    write_head(f, "text_completion", chunk);
+    buf_printf(chunk, ",\"choices\":[{\"index\":%d,\"text\":", choice);
+    json_write_str(chunk, text, JSON_PLAIN);
+    buf_printf(chunk, ",\"logprobs\":null,\"finish_reason\":%s%s%s}]", finish ? "\"" : "",
+               finish ? finish : "null", finish ? "\"" : "");
+    end_chunk(f, chunk, out);
+}
+
+static void completion_event(const struct talk_facts *f, void *state, const struct chat_event *ev,
+                             struct buf *out)
+{
+    struct buf chunk = BUF_INIT(ANSWER_MAX);
+    (void)state;
+    switch (ev->what) {
+    case CHAT_STARTED:
+        for (int i = 0; f->echo && i < f->n_choices; i++)
+            text_chunk(f, i, echoed(f, i), NULL, &chunk, out);
+        break;
+    case CHAT_TEXT: text_chunk(f, ev->choice, ev->text, NULL, &chunk, out); break;
+    case CHAT_FINISHED:
+        text_chunk(f, ev->choice, STR(""), finish_name(ev->finish), &chunk, out);
+        break;
+    case CHAT_COMPLETED:
+        usage_chunk(f, "text_completion", &ev->usage, &chunk, out);
+        buf_c(out, "data: [DONE]\n\n");
+        break;
+    case CHAT_FAILED: event_failed(ev, out); break;
+    }
+    buf_free(&chunk);
+}
+
+static void completion_whole(const struct talk_facts *f, const struct run *run, struct buf *out)
+{
+    write_head(f, "text_completion", out);
+    buf_c(out, ",\"choices\":[");
+    for (int i = 0; i < f->n_choices; i++) {
+        buf_printf(out, "%s{\"index\":%d,\"text\":", i ? "," : "", i);
+        write_text(run, i, echoed(f, i), out);
+        const struct chat_event *end = finish_of(run, i);
+        buf_printf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}",
+                   finish_name(end ? end->finish : CHAT_FINISH_STOP));
+    }
+    buf_c(out, "],\"usage\":");
+    write_usage(out, usage_of(run));
+    buf_c(out, "}");
+}
+
+const struct wire openai_completion_wire = {
+    .id_prefix = "cmpl-",
+    .stream_type = "text/event-stream",
+    .event = completion_event,
+    .whole = completion_whole,
+    .error = openai_error,
+    .keep_alive = ":\n\n",
+};

@@ -1,0 +1,233 @@
+/* dialect/talk.c - one request being answered: it follows the run's log, plainly or streamed,
+ * notices that its client left, and slows the run down to its reader's pace. */
+#include "dialect/dialect_int.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define CHUNK_MAX ((size_t)1 << 20)
+
+static void record(struct talk *t, const struct err *error, bool client_left)
+{
+    struct dialect_conf *c = &t->d->conf;
+    if (!c->on_record)
+        return;
+    uint64_t now = clock_mono_ms();
+    struct dialect_record rec = {
+        .request_id = t->request_id,
+        .route = t->route,
+        .model = t->run ? run_model(t->run)->name : "",
+        .status = t->status,
+        .stream = t->stream,
+        .client_left = client_left,
+        .error = error ? error->msg : "",
+        .n_prompt = t->run ? run_n_prompt(t->run) : 0,
+        .first_ms = t->first_ms ? t->first_ms - t->began_ms : 0,
+        .total_ms = now - t->began_ms,
+    };
+    const struct chat_event *ev;
+    for (size_t i = 0; t->run && (ev = run_event(t->run, i)); i++)
+        if (ev->what == CHAT_TEXT)
+            rec.n_output += (size_t)ev->n_tokens;
+    c->on_record(&rec, c->arg);
+}
+
+static void talk_free(struct talk *t)
+{
+    if (t->run)
+        run_release(t->run);
+    *t->link = t->next;
+    if (t->next)
+        t->next->link = t->link;
+    t->d->n_live--;
+    mem_free(t->state);
+    mem_free(t);
+}
+
+void talk_drop(struct talk *t, bool client_left)
+{
+    if (client_left && t->status == 0)
+        t->status = 499;
+    record(t, NULL, client_left);
+    talk_free(t);
+}
+
+static void on_gone(struct http_req *r, void *arg)
+{
+    (void)r;
+    talk_drop(arg, true);
+}
+
+static void set_times(struct talk *t)
+{
+    char ms[32];
+    snprintf(ms, sizeof ms, "%llu", (unsigned long long)(clock_mono_ms() - t->began_ms));
+    http_set_header(t->req, "openai-processing-ms", ms);
+}
+
+/* A whole answer that is an error. */
+static void reply_error(struct talk *t, const struct err *e)
+{
+    struct buf body = BUF_INIT(8192);
+    t->status = t->wire->error(e, &body);
+    if (e->code == ERR_BUSY || t->status == 503) {
+        char seconds[32];
+        uint64_t ms = t->run ? sched_retry_after_ms(run_model(t->run)->sched) : 1000;
+        snprintf(seconds, sizeof seconds, "%llu", (unsigned long long)((ms + 999) / 1000));
+        http_set_header(t->req, "Retry-After", seconds);
+    }
+    if (e->code == ERR_TIMEOUT || e->code == ERR_INTERNAL)
+        http_set_header(t->req, "x-should-retry", "false");
+    record(t, e, false);
+    set_times(t);
+    http_reply(t->req, t->status, "application/json", buf_as_str(&body));
+    buf_free(&body);
+    talk_free(t);
+}
+
+static void begin_stream(struct talk *t)
+{
+    if (t->begun)
+        return;
+    t->begun = true;
+    t->status = 200;
+    set_times(t);
+    http_set_header(t->req, "Cache-Control", "no-cache");
+    http_set_header(t->req, "X-Accel-Buffering", "no");
+    http_begin(t->req, 200, t->wire->stream_type);
+}
+
+/* Sends what the log has and the client can take. */
+static void follow_stream(struct talk *t)
+{
+    const struct chat_event *ev;
+    struct buf out = BUF_INIT(ANSWER_MAX);
+    while ((ev = run_event(t->run, t->n_sent))) {
+        if (ev->what == CHAT_FAILED && !t->begun) {
+            struct err e = *ev->error;
+            reply_error(t, &e);
+            buf_free(&out);
+            return;
+        }
+        if (!http_writable(t->req) || out.n > CHUNK_MAX)
+            break;
+        begin_stream(t);
+        if (!t->first_ms)
+            t->first_ms = clock_mono_ms();
+        t->wire->event(&t->facts, t->state, ev, &out);
+        t->n_sent++;
+    }
+    if (out.n) {
+        http_write(t->req, buf_as_str(&out));
+        t->last_sent_ms = clock_mono_ms();
+    }
+    buf_free(&out);
+    bool all = run_event(t->run, t->n_sent) == NULL;
+    if (all && run_is_over(t->run)) {
+        const struct chat_event *last = run_event(t->run, t->n_sent - 1);
+        record(t, last->what == CHAT_FAILED ? last->error : NULL, false);
+        http_end(t->req);
+        talk_free(t);
+        return;
+    }
+    if (all == t->paused) { // a slow reader holds its own run back
+        t->paused = !all;
+        run_pause(t->run, t->paused);
+    }
+}
+
+static void follow_whole(struct talk *t)
+{
+    if (!t->first_ms && run_event(t->run, 0))
+        t->first_ms = clock_mono_ms();
+    if (!run_is_over(t->run))
+        return;
+    const struct chat_event *ev;
+    for (size_t i = 0; (ev = run_event(t->run, i)); i++)
+        if (ev->what == CHAT_FAILED) {
+            struct err e = *ev->error;
+            reply_error(t, &e);
+            return;
+        }
+    struct buf body = BUF_INIT(ANSWER_MAX);
+    t->wire->whole(&t->facts, t->run, &body);
+    if (body.full) {
+        struct err e;
+        buf_free(&body);
+        err_set(&e, ERR_LIMIT, "the answer is larger than %zu bytes", ANSWER_MAX);
+        reply_error(t, &e);
+        return;
+    }
+    t->status = 200;
+    record(t, NULL, false);
+    set_times(t);
+    http_reply(t->req, 200, "application/json", buf_as_str(&body));
+    buf_free(&body);
+    talk_free(t);
+}
+
+static void on_event(struct run *run, void *arg)
+{
+    struct talk *t = arg;
+    (void)run;
+    if (t->stream)
+        follow_stream(t);
+    else
+        follow_whole(t);
+}
+
+static void on_room(struct http_req *r, void *arg)
+{
+    struct talk *t = arg;
+    (void)r;
+    if (t->stream)
+        follow_stream(t);
+}
+
+void talk_start(struct dialect *d, struct http_req *r, const struct wire *wire, const char *route,
+                const char *request_id, struct talk_order *order)
+{
+    struct talk *t = mem_calloc(1, sizeof *t);
+    t->d = d;
+    t->req = r;
+    t->wire = wire;
+    t->route = route;
+    t->stream = order->stream;
+    t->began_ms = t->last_sent_ms = clock_mono_ms();
+    snprintf(t->request_id, sizeof t->request_id, "%s", request_id);
+    t->next = d->talks;
+    t->link = &d->talks;
+    if (t->next)
+        t->next->link = &t->next;
+    d->talks = t;
+    d->n_live++;
+
+    const struct chat_request *cr = order->request;
+    size_t n_prompts = cr->messages ? 1 : cr->n_prompts;
+    int n_choices = (int)n_prompts * cr->n_choices;
+    if (order->ignored.n)
+        http_set_header(r, "X-Confab-Ignored", buf_cstr(&order->ignored));
+    buf_free(&order->ignored);
+
+    struct err e;
+    http_watch(r, on_gone, on_room, t);
+    t->run = run_start(d->conf.runs, order->request, on_event, t, &e);
+    if (!t->run) {
+        reply_error(t, &e);
+        return;
+    }
+    t->facts = (struct talk_facts){
+        .created_unix = run_created_unix(t->run),
+        .model = run_model(t->run)->name,
+        .fingerprint = d->conf.fingerprint,
+        .n_choices = n_choices,
+        .include_usage = order->include_usage,
+        .echo = order->echo,
+        .request = run_request(t->run),
+    };
+    snprintf(t->facts.id, sizeof t->facts.id, "%s%s", wire->id_prefix, run_id(t->run));
+    t->state = mem_calloc(1, wire->state_size + 1);
+    char seed[32];
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)run_seed(t->run));
+    http_set_header(r, "X-Confab-Seed", seed);
+}

@@ -1,0 +1,50 @@
+/* run/log.c - a run's log: events numbered from 1, appended and never changed. */
+#include "run/run_int.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+static void announce(struct run *run)
+{
+    if (run->announced || !run->on_event)
+        return;
+    run->announced = true;
+    run->next_announced = run->runs->announced;
+    run->runs->announced = run;
+}
+
+static void append(struct run *run, struct chat_event ev)
+{
+    if (run->n_events == run->cap_events) {
+        run->cap_events = run->cap_events ? run->cap_events * 2 : 16;
+        run->events = mem_realloc(run->events, run->cap_events * sizeof *run->events);
+    }
+    ev.number = run->n_events + 1;
+    ev.unix_ms = clock_unix_ms();
+    run->events[run->n_events++] = ev;
+    announce(run);
+}
+
+bool run_log_add(struct run *run, struct chat_event ev, struct err *e)
+{
+    if (run->over)
+        return true;
+    if (ev.text.n) {
+        ev.text = arena_str(&run->text, ev.text);
+        if (!ev.text.p)
+            return err_set(e, ERR_LIMIT, "the answer is longer than the %zu bytes a run may hold",
+                           run->text.max);
+    }
+    append(run, ev);
+    run->over = ev.what == CHAT_COMPLETED;
+    return true;
+}
+
+void run_log_fail(struct run *run, const struct err *why)
+{
+    if (run->over)
+        return;
+    run->failure = *why;
+    append(run, (struct chat_event){.what = CHAT_FAILED, .error = &run->failure});
+    run->over = true;
+}

@@ -1,0 +1,32 @@
+/* run/prep.c - prep workers: render the template, tokenize. */
+#include "run/run_int.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool prepare(struct run *run, struct err *e)
+{
+    for (size_t i = 0; i < run->n_parts; i++) {
+        if (atomic_load_explicit(&run->dropped, memory_order_relaxed))
+            return err_set(e, ERR_CANCELED, "the request was cancelled");
+        struct run_part *p = &run->parts[i];
+        if (!chat_tokenize(run->model->tmpl, run->request, i, &p->ids, e))
+            return false;
+    }
+    return true;
+}
+
+void *run_prep_thread(void *arg)
+{
+    struct runs *rs = arg;
+    struct run *run;
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5); // the engine comes first
+    while ((run = queue_pop(rs->to_prepare, -1))) {
+        if (!prepare(run, &run->prep_error) && run->prep_error.code == ERR_NONE)
+            err_set(&run->prep_error, ERR_INTERNAL, "the prompt could not be prepared");
+        bool ok = queue_push(rs->prepared, run); // as large as to_prepare and the workers together
+        (void)ok;
+    }
+    return NULL;
+}

@@ -1,0 +1,415 @@
+/* run/run.c - from request to log: prep, scheduler jobs, their pieces as events. */
+#include "run/run_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <assert.h>
+
+struct runs_conf runs_conf_default(void)
+{
+    return (struct runs_conf){.n_workers = 2,
+                              .max_preparing = 64,
+                              .max_choices = 16,
+                              .max_log = (size_t)16 << 20,
+                              .timeout_ms = 0};
+}
+
+bool runs_open(struct runs **out, const struct run_model *models, size_t n_models,
+               const struct runs_conf *conf, struct err *e)
+{
+    struct runs *rs = mem_calloc(1, sizeof *rs);
+    rs->conf = *conf;
+    rs->n_models = n_models;
+    rs->models = mem_calloc(n_models, sizeof *rs->models);
+    memcpy(rs->models, models, n_models * sizeof *models);
+    rs->to_prepare = queue_new((size_t)conf->max_preparing, false);
+    rs->prepared = queue_new((size_t)(conf->max_preparing + conf->n_workers), true);
+    rs->workers = mem_calloc((size_t)conf->n_workers, sizeof *rs->workers);
+    for (int i = 0; i < conf->n_workers; i++) {
+        if (pthread_create(&rs->workers[i], NULL, run_prep_thread, rs) != 0) {
+            runs_close(rs);
+            return err_set(e, ERR_INTERNAL, "cannot start the prep threads");
+        }
+        rs->n_workers++;
+    }
+    *out = rs;
+    return true;
+}
+
+static void run_free(struct run *run)
+{
+    for (size_t i = 0; i < run->n_parts; i++)
+        tok_ids_free(&run->parts[i].ids);
+    mem_free(run->parts);
+    chat_request_free(run->request);
+    arena_fini(&run->text);
+    mem_free(run->events);
+    run->runs->counts.live--;
+    mem_free(run);
+}
+
+void runs_close(struct runs *rs)
+{
+    if (!rs)
+        return;
+    queue_close(rs->to_prepare);
+    for (int i = 0; i < rs->n_workers; i++)
+        pthread_join(rs->workers[i], NULL);
+    runs_turn(rs); // takes what workers and schedulers have left
+    assert(rs->counts.live == 0);
+    queue_free(rs->to_prepare);
+    queue_free(rs->prepared);
+    mem_free(rs->workers);
+    mem_free(rs->models);
+    mem_free(rs);
+}
+
+size_t runs_n_fds(const struct runs *rs)
+{
+    return rs->n_models + 1;
+}
+
+int runs_fd(const struct runs *rs, size_t i)
+{
+    return queue_fd(i < rs->n_models ? rs->models[i].sched_out : rs->prepared);
+}
+
+size_t runs_n_models(const struct runs *rs)
+{
+    return rs->n_models;
+}
+
+const struct run_model *runs_model(const struct runs *rs, size_t i)
+{
+    return &rs->models[i];
+}
+
+const struct run_model *runs_find_model(const struct runs *rs, str name)
+{
+    if (name.n == 0)
+        return &rs->models[0];
+    for (size_t i = 0; i < rs->n_models; i++)
+        if (str_eqc(name, rs->models[i].name))
+            return &rs->models[i];
+    return NULL;
+}
+
+void runs_counts(const struct runs *rs, struct runs_counts *out)
+{
+    *out = rs->counts;
+}
+
+/* A released run lives on until its worker and its jobs are done with it. */
+static void free_if_done(struct run *run)
+{
+    if (!run->on_event && !run->preparing && run->n_jobs == 0)
+        run_free(run);
+}
+
+static bool check_request(const struct runs *rs, const struct chat_request *r, struct err *e)
+{
+    size_t n_prompts = r->messages ? 1 : r->n_prompts;
+    if (n_prompts == 0)
+        return err_set_at(e, ERR_INPUT, "prompt", "there is no prompt");
+    if ((size_t)r->n_choices > (size_t)rs->conf.max_choices / n_prompts)
+        return err_set_at(e, ERR_INPUT, "n", "at most %d answers can be computed for one request",
+                          rs->conf.max_choices);
+    return true;
+}
+
+struct run *run_start(struct runs *rs, struct chat_request *r,
+                      void (*on_event)(struct run *run, void *arg), void *arg, struct err *e)
+{
+    const struct run_model *model = runs_find_model(rs, r->model);
+    if (!model) {
+        err_set_at(e, ERR_NOT_FOUND, "model", "No model named '%.*s' is loaded here.",
+                   STR_ARG(str_sub(r->model, 0, 100)));
+        err_kind(e, "model_not_found");
+        goto refuse;
+    }
+    if (!check_request(rs, r, e))
+        goto refuse;
+    if (rs->n_preparing >= rs->conf.max_preparing) {
+        err_set(e, ERR_BUSY, "too many requests are being prepared; try again later");
+        goto refuse;
+    }
+
+    struct run *run = mem_calloc(1, sizeof *run);
+    run->runs = rs;
+    run->model = model;
+    run->request = r;
+    run->on_event = on_event;
+    run->arg = arg;
+    id_new(run->id, "");
+    run->created_unix = clock_unix_ms() / 1000;
+    run->seed = r->has_seed ? r->seed : rng_u64() >> 1;
+    uint32_t timeout_ms = r->timeout_ms ? r->timeout_ms : rs->conf.timeout_ms;
+    run->deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
+    arena_init(&run->text, rs->conf.max_log);
+    run->n_parts = r->messages ? 1 : r->n_prompts;
+    run->parts = mem_calloc(run->n_parts, sizeof *run->parts);
+    for (size_t i = 0; i < run->n_parts; i++) {
+        run->parts[i].run = run;
+        run->parts[i].index = (int)i;
+        // One more than fits, so that "too long" is seen as such; far more is refused while
+        // tokenizing.
+        tok_ids_init(&run->parts[i].ids, (size_t)sched_n_ctx(model->sched) * 16 + 1024);
+    }
+    rs->counts.live++;
+    rs->counts.started++;
+    run->preparing = true;
+    rs->n_preparing++;
+    bool ok = queue_push(rs->to_prepare, run);
+    assert(ok);
+    return run;
+refuse:
+    chat_request_free(r);
+    return NULL;
+}
+
+void run_cancel(struct run *run)
+{
+    if (run->over || run->cancelled)
+        return;
+    run->cancelled = true;
+    atomic_store_explicit(&run->dropped, true, memory_order_relaxed);
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (run->parts[i].job)
+            sched_cancel(run->parts[i].job);
+}
+
+void run_release(struct run *run)
+{
+    struct runs *rs = run->runs;
+    run_cancel(run);
+    run->on_event = NULL;
+    for (struct run **at = &rs->announced; *at; at = &(*at)->next_announced)
+        if (*at == run) {
+            *at = run->next_announced;
+            break;
+        }
+    run->announced = false;
+    free_if_done(run);
+}
+
+void run_pause(struct run *run, bool paused)
+{
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (run->parts[i].job)
+            sched_pause(run->parts[i].job, paused);
+}
+
+static struct sched_request sched_request_of(const struct run *run, const struct run_part *p,
+                                             const struct sample_bias *bias)
+{
+    const struct chat_request *r = run->request;
+    return (struct sched_request){
+        .prompt = p->ids.id,
+        .n_prompt = p->ids.n,
+        .n_choices = r->n_choices,
+        .max_tokens = r->max_tokens,
+        .min_tokens = r->min_tokens,
+        .stops = r->stops,
+        .n_stops = r->n_stops,
+        .sample = {.temperature = r->temperature,
+                   .top_k = r->top_k,
+                   .top_p = r->top_p,
+                   .min_p = r->min_p,
+                   .xtc_threshold = r->xtc_threshold,
+                   .xtc_probability = r->xtc_probability,
+                   .repetition_penalty = r->repetition_penalty,
+                   .frequency_penalty = r->frequency_penalty,
+                   .presence_penalty = r->presence_penalty,
+                   .seed = run->seed + (uint64_t)(p->index * r->n_choices),
+                   .bias = bias,
+                   .n_bias = (int)r->n_bias},
+        .ignore_eos = r->ignore_eos,
+        .priority = r->priority,
+        .deadline_ms = run->deadline_ms,
+    };
+}
+
+static bool submit(struct run *run, struct run_part *p, struct err *e)
+{
+    const struct chat_request *r = run->request;
+    if (p->ids.n == 0)
+        return err_set_at(e, ERR_INPUT, r->messages ? "messages" : "prompt",
+                          "the prompt is empty, and this model has no token to begin with");
+    struct sample_bias *bias = mem_calloc(r->n_bias, sizeof *bias);
+    for (size_t i = 0; i < r->n_bias; i++)
+        bias[i] = (struct sample_bias){r->bias[i].id, r->bias[i].bias};
+    struct sched_request sr = sched_request_of(run, p, bias);
+    p->job = sched_submit(run->model->sched, &sr, p, e);
+    mem_free(bias);
+    if (!p->job) {
+        snprintf(e->where, sizeof e->where, "%s", r->messages ? "messages" : "prompt");
+        return false;
+    }
+    run->n_jobs++;
+    return true;
+}
+
+static void count_end(struct run *run)
+{
+    struct runs_counts *c = &run->runs->counts;
+    const struct chat_event *last = &run->events[run->n_events - 1];
+    if (last->what == CHAT_COMPLETED)
+        c->completed++;
+    else if (run->failure.code == ERR_CANCELED)
+        c->cancelled++;
+    else
+        c->failed++;
+}
+
+static void fail(struct run *run, const struct err *why)
+{
+    if (run->over)
+        return;
+    run_log_fail(run, why);
+    count_end(run);
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (run->parts[i].job)
+            sched_cancel(run->parts[i].job);
+}
+
+static void add(struct run *run, struct chat_event ev)
+{
+    struct err e;
+    if (!run_log_add(run, ev, &e))
+        fail(run, &e);
+}
+
+/* A prep worker is done with the run. */
+static void take_prepared(struct run *run)
+{
+    run->preparing = false;
+    run->runs->n_preparing--;
+    struct err e = run->prep_error;
+    if (run->cancelled)
+        err_set(&e, ERR_CANCELED, "the request was cancelled");
+    for (size_t i = 0; i < run->n_parts; i++)
+        run->n_prompt += run->parts[i].ids.n;
+    for (size_t i = 0; i < run->n_parts && e.code == ERR_NONE; i++)
+        if (!submit(run, &run->parts[i], &e))
+            break;
+    if (e.code != ERR_NONE)
+        fail(run, &e);
+    free_if_done(run);
+}
+
+static enum chat_finish finish_of(enum sched_finish f)
+{
+    return f == SCHED_FINISH_LENGTH ? CHAT_FINISH_LENGTH : CHAT_FINISH_STOP;
+}
+
+static void part_ended(struct run *run, struct run_part *p, const struct err *error)
+{
+    const struct sched_stats *st = sched_job_stats(p->job);
+    run->usage.n_prompt += st->n_prompt;
+    run->usage.n_cached += st->n_cached;
+    run->usage.n_output += st->n_output;
+    if (log_enabled(LOG_DEBUG, "run.job"))
+        log_debug("run.job", "id=%s prompt=%zu output=%zu wait_ms=%llu first_ms=%llu total_ms=%llu",
+                  run->id, st->n_prompt, st->n_output,
+                  (unsigned long long)(st->admitted_ms ? st->admitted_ms - st->submitted_ms : 0),
+                  (unsigned long long)(st->started_ms ? st->started_ms - st->submitted_ms : 0),
+                  (unsigned long long)(st->ended_ms - st->submitted_ms));
+    sched_job_free(p->job);
+    p->job = NULL;
+    run->n_jobs--;
+    if (error->code != ERR_NONE)
+        fail(run, error);
+    else if (run->n_jobs == 0 && !run->over) {
+        add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
+        count_end(run);
+    }
+    free_if_done(run);
+}
+
+static void take_piece(struct sched_piece *piece)
+{
+    struct run_part *p = sched_job_arg(piece->job);
+    struct run *run = p->run;
+    int choice = p->index * run->request->n_choices + piece->choice;
+    switch (piece->what) {
+    case SCHED_STARTED:
+        if (!run->started)
+            add(run, (struct chat_event){.what = CHAT_STARTED});
+        run->started = true;
+        break;
+    case SCHED_TEXT:
+        add(run, (struct chat_event){.what = CHAT_TEXT,
+                                     .choice = choice,
+                                     .n_tokens = piece->n_tokens,
+                                     .text = buf_as_str(&piece->text)});
+        break;
+    case SCHED_FINISHED:
+        add(run, (struct chat_event){.what = CHAT_FINISHED,
+                                     .choice = choice,
+                                     .n_tokens = piece->n_tokens,
+                                     .finish = finish_of(piece->finish)});
+        break;
+    case SCHED_ENDED: part_ended(run, p, &piece->error); break;
+    }
+    sched_piece_free(piece);
+}
+
+void runs_turn(struct runs *rs)
+{
+    struct run *run;
+    struct sched_piece *piece;
+    while ((run = queue_pop(rs->prepared, 0)))
+        take_prepared(run);
+    for (size_t m = 0; m < rs->n_models; m++)
+        while ((piece = queue_pop(rs->models[m].sched_out, 0)))
+            take_piece(piece);
+    // A follower may release its own run, or others: always take the first of what is left.
+    while ((run = rs->announced)) {
+        rs->announced = run->next_announced;
+        run->announced = false;
+        run->on_event(run, run->arg);
+    }
+}
+
+const char *run_id(const struct run *run)
+{
+    return run->id;
+}
+
+const struct run_model *run_model(const struct run *run)
+{
+    return run->model;
+}
+
+const struct chat_request *run_request(const struct run *run)
+{
+    return run->request;
+}
+
+uint64_t run_seed(const struct run *run)
+{
+    return run->seed;
+}
+
+int64_t run_created_unix(const struct run *run)
+{
+    return run->created_unix;
+}
+
+const struct chat_event *run_event(const struct run *run, size_t i)
+{
+    return i < run->n_events ? &run->events[i] : NULL;
+}
+
+bool run_is_over(const struct run *run)
+{
+    return run->over;
+}
+
+size_t run_n_prompt(const struct run *run)
+{
+    return run->n_prompt;
+}

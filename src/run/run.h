@@ -1,0 +1,89 @@
+/* run/run.h - one accepted request, whatever its dialect: prepared, scheduled, logged, followed.
+ *
+ * In:      a chat_request.  Out: a log of chat_events, numbered from 1, that any number of
+ * followers read at their own pace. Threads: everything on the loop thread; rendering and
+ * tokenizing happen on prep workers of its own.  The loop watches runs_fd and calls runs_turn when
+ * it is readable. */
+#ifndef RUN_RUN_H
+#define RUN_RUN_H
+
+#include "base/id.h"
+#include "chat/chat.h"
+#include "chat/template.h"
+#include "sched/sched.h"
+
+struct runs;
+struct run;
+
+/* A model that answers; all borrowed until runs_free.  sched_out is the queue given to sched_open.
+ */
+struct run_model {
+    const char *name;
+    const struct gguf *gguf;
+    const struct tok *tok;
+    const struct chat_template *tmpl;
+    struct sched *sched;
+    struct queue *sched_out;
+    const struct engine_info *info;
+    int64_t created_unix;
+};
+
+struct runs_conf {
+    int n_workers;       // prep threads
+    int max_preparing;   // more are refused with ERR_BUSY
+    int max_choices;     // n_choices * n_prompts of a request
+    size_t max_log;      // bytes of text one run's log may hold
+    uint32_t timeout_ms; // of a request that names none; 0: none
+};
+struct runs_conf runs_conf_default(void);
+
+MUST_CHECK bool runs_open(struct runs **out, const struct run_model *models, size_t n_models,
+                          const struct runs_conf *conf, struct err *e);
+/* All runs must have been released; schedulers must be closed (sched_close) but not freed. */
+void runs_close(struct runs *rs);
+
+/* Descriptors to watch for reading; on any, call runs_turn. */
+size_t runs_n_fds(const struct runs *rs);
+int runs_fd(const struct runs *rs, size_t i);
+void runs_turn(struct runs *rs);
+
+size_t runs_n_models(const struct runs *rs);
+const struct run_model *runs_model(const struct runs *rs, size_t i);
+/* By name; an empty name gives the first model.  NULL if there is none. */
+const struct run_model *runs_find_model(const struct runs *rs, str name);
+
+/* Begins.  Takes r in any case.
+ *   on_event  called on the loop, never from within run_start, after events were added to the log
+ *   returns   a reference to the run, or NULL: ERR_NOT_FOUND (model), ERR_BUSY, ERR_INPUT.
+ * What fails later (template, context length, a full queue) ends the log with CHAT_FAILED. */
+MUST_CHECK struct run *run_start(struct runs *rs, struct chat_request *r,
+                                 void (*on_event)(struct run *run, void *arg), void *arg,
+                                 struct err *e);
+
+/* No more calls of on_event.  A run that is not complete is cancelled.  The run is gone. */
+void run_release(struct run *run);
+
+/* Asks for an early end: the log then ends with CHAT_FAILED (ERR_CANCELED). */
+void run_cancel(struct run *run);
+
+/* The reader is slow: nothing is computed for it until it can take more. */
+void run_pause(struct run *run, bool paused);
+
+const char *run_id(const struct run *run); // random, no prefix
+const struct run_model *run_model(const struct run *run);
+const struct chat_request *run_request(const struct run *run);
+uint64_t run_seed(const struct run *run); // the one used
+int64_t run_created_unix(const struct run *run);
+
+/* The log: event i of n, i from 0; NULL past the end. */
+const struct chat_event *run_event(const struct run *run, size_t i);
+bool run_is_over(const struct run *run);
+size_t run_n_prompt(const struct run *run); // tokens, all prompts; 0 until prepared
+
+struct runs_counts {
+    uint64_t started, completed, failed, cancelled;
+    int live;
+};
+void runs_counts(const struct runs *rs, struct runs_counts *out);
+
+#endif
