@@ -11,6 +11,11 @@
 #include <time.h>
 
 #pragma GCC poison strcpy strcat strncpy sprintf vsprintf strtok atoi atol atof
-#pragma GCC poison gmtime localtime rand srand
+#pragma GCC poison gmtime localtime
+
+/* OpenSSL's headers have parameters of these names, so that they cannot be poisoned: calling them
+ * is a warning, and with the gate's -Werror an error. */
+int rand(void) __attribute__((deprecated("use base/rng.h")));
+void srand(unsigned seed) __attribute__((deprecated("use base/rng.h")));
 
 #endif
