@@ -8,6 +8,10 @@ static const struct {
     void (*fill)(struct kern *k);
 } levels[] = {
     {0, kern_fill_scalar},
+#if defined(__x86_64__)
+    {CPU_AVX2 | CPU_FMA | CPU_F16C, kern_fill_avx2},
+    {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVXVNNI, kern_fill_avxvnni},
+#endif
 };
 
 void kern_init(struct kern *k, unsigned cpu)

@@ -1,2 +1,21 @@
 # Included by CMakeLists.txt.  Kernel files are compiled for one instruction set each and called only
 # where kern_init found it; on other processors the same files are empty.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set(KERN_AVX2 -O3 -mavx2 -mfma -mf16c)
+    set(KERN_AVX512 ${KERN_AVX2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+    file(GLOB KERN_FILES src/kern/avx*.c)
+    foreach(source IN LISTS KERN_FILES)
+        get_filename_component(name ${source} NAME_WE)
+        if(name MATCHES "^avx2")
+            set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${KERN_AVX2}")
+        elseif(name MATCHES "^avxvnni")
+            set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+                "${KERN_AVX2};-mavxvnni")
+        elseif(name MATCHES "^avx512vnni")
+            set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+                "${KERN_AVX512};-mavx512vnni")
+        elseif(name MATCHES "^avx512")
+            set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${KERN_AVX512}")
+        endif()
+    endforeach()
+endif()

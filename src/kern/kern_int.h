@@ -36,7 +36,17 @@ void kern_scalar_unpack(const struct kern_mat *m, int panel, int s, struct kern_
 
 void kern_fill_scalar(struct kern *k);
 void kern_fill_scalar_attn(struct kern *k);
+
+/* These exist on x86-64 only. */
+void kern_avx2_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
+                      int n, float *y, size_t y_stride);
+void kern_avxvnni_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
+                         int n, float *y, size_t y_stride);
 void kern_fill_avx2(struct kern *k);
+void kern_fill_avx2_attn(struct kern *k);
+void kern_fill_avxvnni(struct kern *k);
 void kern_fill_avx512(struct kern *k);
+void kern_fill_avx512_attn(struct kern *k);
+void kern_fill_vnni512(struct kern *k);
 
 #endif

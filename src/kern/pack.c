@@ -49,7 +49,7 @@ void kern_pack_layout(struct kern_mat *m, int type, int rows, int cols, void *me
         .panel_scales = scales_bytes(info, (size_t)cols),
     };
     // panel_lines is a multiple of 64, so the second stream begins on a line too
-    if (m->panel_scales)
+    if (mem && m->panel_scales)
         m->scales = m->lines + (size_t)m->n_panels * m->panel_lines;
 }
 

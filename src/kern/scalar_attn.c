@@ -48,6 +48,7 @@ static void attn_row(const float *q, int d, const void *const *blocks, int lo, i
         p[t] = s;
         top = s > top ? s : top;
     }
+    top += 0.0f; // not -0, so that it does not matter which zero was met first
     memset(acc, 0, (size_t)d * sizeof *acc);
     *max = top;
     *sum = 0;

@@ -1,0 +1,233 @@
+/* kern/attn_body.h - attention over KV blocks for vectors of LANES floats; included once by each
+ * level's attention file, after a header that defines VEC, LANES and the vec_ functions.
+ * The order of operations is that of scalar_attn.c. */
+
+#define INLINE static inline __attribute__((always_inline))
+#define PARTS  (16 / LANES) // vectors that hold the 16 tokens of a key tile
+#define ROWS   4            // query rows that share a pass over the keys and values
+
+static const uint16_t *key_tile(const void *const *blocks, int tile, int d)
+{
+    return (const uint16_t *)blocks[tile / 2] + (size_t)(tile % 2) * 16 * (size_t)d;
+}
+
+static const uint16_t *value_row(const void *const *blocks, int t, int d)
+{
+    return (const uint16_t *)blocks[t / 32] + (size_t)(KERN_KV_BLOCK + t % 32) * (size_t)d;
+}
+
+/* Scores of `rows` query rows against `tiles` key tiles from `tile` on. */
+INLINE void score(const float *q, int rows, int d, const void *const *blocks, int tile, int tiles,
+                  float (*p)[KERN_SPAN])
+{
+    VEC s[ROWS][2 * PARTS]; // tiles <= 2
+    const uint16_t *keys[2] = {key_tile(blocks, tile, d), NULL};
+    if (tiles == 2)
+        keys[1] = key_tile(blocks, tile + 1, d);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < tiles * PARTS; v++)
+            s[r][v] = vec_zero();
+    for (int i = 0; i < d; i++)
+        for (int v = 0; v < tiles * PARTS; v++) {
+            VEC k = vec_half(keys[v / PARTS] + 16 * i + v % PARTS * LANES);
+            for (int r = 0; r < rows; r++)
+                s[r][v] = vec_fma(vec_set1(q[r * d + i]), k, s[r][v]);
+        }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < tiles * PARTS; v++)
+            vec_store(p[r] + 16 * tile + v * LANES, s[r][v]);
+}
+
+/* From scores to exponentials: p [256] in place, for tokens [lo, hi) of one row. */
+static void softmax(float *p, int lo, int hi, float softcap, float *max, float *sum)
+{
+    int from = lo / 16 * 16;
+    VEC top = vec_set1(-INFINITY), lanes[PARTS];
+    float tops[LANES], m = -INFINITY;
+    for (int t = from; t < hi; t += LANES) {
+        VEC s = vec_load(p + t);
+        if (softcap > 0)
+            s = vec_mul(vec_set1(softcap), vec_tanh(vec_div(s, vec_set1(softcap))));
+        if (t < lo || t + LANES > hi)
+            s = vec_window(s, lo - t, hi - t); // -infinity outside
+        vec_store(p + t, s);
+        top = vec_max(s, top);
+    }
+    vec_store(tops, top);
+    for (int i = 0; i < LANES; i++)
+        m = tops[i] > m ? tops[i] : m;
+    m += 0.0f; // not -0
+    for (int v = 0; v < PARTS; v++)
+        lanes[v] = vec_zero();
+    for (int t = from; t < hi; t += LANES) {
+        VEC e = vec_exp(vec_sub(vec_load(p + t), vec_set1(m)));
+        vec_store(p + t, e);
+        int v = t / LANES % PARTS;
+        lanes[v] = vec_add(lanes[v], e);
+    }
+    *max = m;
+    *sum = vec_sum16(lanes);
+}
+
+/* acc [rows][d] += p times values over tokens [from, to), `n` vectors at column `at`. */
+INLINE void mix(float (*const *p)[KERN_SPAN], int rows, int d, const void *const *blocks, int from,
+                int to, int at, int n, float *const *acc)
+{
+    VEC s[ROWS][8];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < n; v++)
+            s[r][v] = vec_load(acc[r] + at + v * LANES);
+    for (int t = from; t < to; t++) {
+        const uint16_t *values = value_row(blocks, t, d) + at;
+        for (int v = 0; v < n; v++) {
+            VEC value = vec_half(values + v * LANES);
+            for (int r = 0; r < rows; r++)
+                s[r][v] = vec_fma(vec_set1((*p[r])[t]), value, s[r][v]);
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < n; v++)
+            vec_store(acc[r] + at + v * LANES, s[r][v]);
+}
+
+INLINE void mix_rows(float (*const *p)[KERN_SPAN], int rows, int d, const void *const *blocks,
+                     int from, int to, float *const *acc)
+{
+    const int wide = rows == 1 ? 8 : rows == 2 ? 4 : WIDE;
+    int at = 0;
+    for (; at + wide * LANES <= d; at += wide * LANES)
+        mix(p, rows, d, blocks, from, to, at, wide, acc);
+    for (; at + LANES <= d; at += LANES)
+        mix(p, rows, d, blocks, from, to, at, 1, acc);
+    for (; at < d; at++) // d is a multiple of 8
+        for (int r = 0; r < rows; r++)
+            for (int t = from; t < to; t++)
+                acc[r][at] = fmaf((*p[r])[t], f16_to_f32(value_row(blocks, t, d)[at]), acc[r][at]);
+}
+
+/* Rows that see something, at most ROWS of them. */
+struct rows {
+    int n;
+    const float *q;
+    const int *lo, *hi;
+    float *acc, *max, *sum;
+};
+
+static void mix_all(const struct rows *g, int d, const void *const *blocks,
+                    float (*scores)[KERN_SPAN])
+{
+    float(*p[ROWS])[KERN_SPAN], *acc[ROWS];
+    int from = 0, to = KERN_SPAN;
+    for (int r = 0; r < g->n; r++) {
+        p[r] = &scores[r];
+        acc[r] = g->acc + (size_t)r * (size_t)d;
+        memset(acc[r], 0, (size_t)d * sizeof *acc[r]);
+        from = int_max(from, g->lo[r]);
+        to = int_min(to, g->hi[r]);
+    }
+    if (g->n == 1 || from >= to) {
+        for (int r = 0; r < g->n; r++)
+            mix_rows(p + r, 1, d, blocks, g->lo[r], g->hi[r], acc + r);
+        return;
+    }
+    // what all see together, and before and after it what each sees alone
+    for (int r = 0; r < g->n; r++)
+        mix_rows(p + r, 1, d, blocks, g->lo[r], from, acc + r);
+    switch (g->n) {
+    case 2: mix_rows(p, 2, d, blocks, from, to, acc); break;
+    case 3: mix_rows(p, 3, d, blocks, from, to, acc); break;
+    default: mix_rows(p, 4, d, blocks, from, to, acc);
+    }
+    for (int r = 0; r < g->n; r++)
+        mix_rows(p + r, 1, d, blocks, to, g->hi[r], acc + r);
+}
+
+static void attend(const struct rows *g, int d, const void *const *blocks, float softcap)
+{
+    _Alignas(64) float p[ROWS][KERN_SPAN];
+    int from = KERN_SPAN, to = 0;
+    for (int r = 0; r < g->n; r++) {
+        from = int_min(from, g->lo[r]);
+        to = int_max(to, g->hi[r]);
+    }
+    for (int tile = from / 16; tile < (to + 15) / 16;) {
+        int tiles = tile + 1 < (to + 15) / 16 ? 2 : 1;
+        switch (4 * tiles + g->n - 5) {
+        case 0: score(g->q, 1, d, blocks, tile, 1, p); break;
+        case 1: score(g->q, 2, d, blocks, tile, 1, p); break;
+        case 2: score(g->q, 3, d, blocks, tile, 1, p); break;
+        case 3: score(g->q, 4, d, blocks, tile, 1, p); break;
+        case 4: score(g->q, 1, d, blocks, tile, 2, p); break;
+        case 5: score(g->q, 2, d, blocks, tile, 2, p); break;
+        default: // more rows: one tile fills the registers
+            tiles = TILES;
+            if (g->n == 3)
+                score(g->q, 3, d, blocks, tile, TILES, p);
+            else
+                score(g->q, 4, d, blocks, tile, TILES, p);
+        }
+        tile += tiles;
+    }
+    for (int r = 0; r < g->n; r++)
+        softmax(p[r], g->lo[r], g->hi[r], softcap, g->max + r, g->sum + r);
+    mix_all(g, d, blocks, p);
+}
+
+static void attn_span(const float *q, int n_q, int d, const void *const *blocks, int n_blocks,
+                      const int *lo, const int *hi, float softcap, float *acc, float *max,
+                      float *sum)
+{
+    (void)n_blocks;
+    for (int i = 0; i < n_q;) {
+        struct rows g = {0, q + i * d, lo + i, hi + i, acc + i * d, max + i, sum + i};
+        while (g.n < ROWS && i + g.n < n_q && g.lo[g.n] < g.hi[g.n])
+            g.n++;
+        if (g.n == 0) { // this one sees nothing
+            memset(g.acc, 0, (size_t)d * sizeof *g.acc);
+            *g.max = -INFINITY;
+            *g.sum = 0;
+            i++;
+            continue;
+        }
+        attend(&g, d, blocks, softcap);
+        i += g.n;
+    }
+}
+
+static void attn_merge(const float *acc, size_t acc_stride, const float *max, const float *sum,
+                       size_t stat_stride, int n_spans, int d, float *out)
+{
+    float top = -INFINITY, total = 0;
+    for (int s = 0; s < n_spans; s++)
+        top = max[(size_t)s * stat_stride] > top ? max[(size_t)s * stat_stride] : top;
+    memset(out, 0, (size_t)d * sizeof *out);
+    for (int s = 0; s < n_spans; s++) {
+        float part = sum[(size_t)s * stat_stride];
+        const float *a = acc + (size_t)s * acc_stride;
+        int i = 0;
+        if (part == 0) // nothing was seen in this span
+            continue;
+        float w = kern_exp(max[(size_t)s * stat_stride] - top);
+        total = fmaf(w, part, total);
+        for (; i + LANES <= d; i += LANES)
+            vec_store(out + i, vec_fma(vec_set1(w), vec_load(a + i), vec_load(out + i)));
+        for (; i < d; i++)
+            out[i] = fmaf(w, a[i], out[i]);
+    }
+    float scale = total > 0 ? 1.0f / total : total; // a NaN stays one
+    for (int i = 0; i < d; i++)
+        out[i] *= scale;
+}
+
+static void kv_store(void *block, int slot, const float *k, const float *v, int d)
+{
+    uint16_t *keys = (uint16_t *)block + (size_t)(slot / 16 * 16 * d + slot % 16);
+    uint16_t *values = (uint16_t *)block + (size_t)((KERN_KV_BLOCK + slot) * d);
+    for (int i = 0; i < d; i += 8) {
+        uint16_t eight[8];
+        store_halves8(eight, k + i);
+        for (int j = 0; j < 8; j++)
+            keys[16 * (i + j)] = eight[j];
+        store_halves8(values + i, v + i);
+    }
+}

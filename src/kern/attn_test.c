@@ -1,0 +1,240 @@
+/* kern/attn_test.c - attention of every level against the scalar twin, and of the scalar twin
+ * against double-precision arithmetic. */
+#include "kern/kern_int.h"
+
+#include "kern/cpu.h"
+#include "kern/f16.h"
+
+#include "base/mem.h"
+#include "test.h"
+
+#include <math.h>
+
+#define N_BLOCKS 8
+#define ROWS     11
+
+static const int dims[] = {8, 16, 64, 72, 80, 96, 128, 256};
+
+static float normal(uint64_t *seed)
+{
+    float sum = 0;
+    for (int i = 0; i < 4; i++)
+        sum += (float)(test_random(seed) >> 40) / (float)(1 << 23) - 1.0f;
+    return sum * 0.8f;
+}
+
+struct span {
+    int d;
+    void *blocks[N_BLOCKS];
+    float *q, *acc;
+    float max[ROWS], sum[ROWS];
+};
+
+static void span_init(struct span *s, int d, const struct kern *k, uint64_t *seed)
+{
+    float key[256], value[256];
+    s->d = d;
+    for (int b = 0; b < N_BLOCKS; b++) {
+        s->blocks[b] = mem_try(kern_kv_bytes(d));
+        assert_non_null(s->blocks[b]);
+        memset(s->blocks[b], 0xff, kern_kv_bytes(d)); // not numbers: what nobody may look at
+    }
+    for (int t = 0; t < KERN_SPAN - 3; t++) { // the last three stay so
+        for (int i = 0; i < d; i++) {
+            key[i] = normal(seed);
+            value[i] = normal(seed);
+        }
+        k->kv_store(s->blocks[t / 32], t % 32, key, value, d);
+    }
+    s->q = mem_alloc(sizeof(float) * (size_t)(ROWS * d));
+    s->acc = mem_alloc(sizeof(float) * (size_t)(ROWS * d));
+    for (int i = 0; i < ROWS * d; i++)
+        s->q[i] = normal(seed) * 0.4f;
+}
+
+static void span_fini(struct span *s)
+{
+    for (int b = 0; b < N_BLOCKS; b++)
+        mem_try_free(s->blocks[b], kern_kv_bytes(s->d));
+    mem_free(s->q);
+    mem_free(s->acc);
+}
+
+static float key_at(const struct span *s, int t, int i)
+{
+    const uint16_t *p = s->blocks[t / 32];
+    return f16_to_f32(p[t % 32 / 16 * 16 * s->d + 16 * i + t % 16]);
+}
+
+static float value_at(const struct span *s, int t, int i)
+{
+    const uint16_t *p = s->blocks[t / 32];
+    return f16_to_f32(p[(KERN_KV_BLOCK + t % 32) * s->d + i]);
+}
+
+static void check_row(const struct span *s, int r, int lo, int hi, float softcap)
+{
+    double p[KERN_SPAN], top = -INFINITY, sum = 0;
+    const float *q = s->q + r * s->d;
+    for (int t = lo; t < hi; t++) {
+        p[t] = 0;
+        for (int i = 0; i < s->d; i++)
+            p[t] += (double)q[i] * key_at(s, t, i);
+        if (softcap > 0)
+            p[t] = softcap * tanh(p[t] / softcap);
+        top = p[t] > top ? p[t] : top;
+    }
+    if (lo >= hi) {
+        assert_true(s->max[r] == -INFINITY && s->sum[r] == 0);
+        for (int i = 0; i < s->d; i++)
+            assert_true(s->acc[r * s->d + i] == 0);
+        return;
+    }
+    assert_true(fabs(s->max[r] - top) < 1e-4);
+    for (int t = lo; t < hi; t++)
+        sum += exp(p[t] - top);
+    assert_true(fabs(s->sum[r] - sum) < 1e-4 * sum);
+    for (int i = 0; i < s->d; i++) {
+        double want = 0, size = 0;
+        for (int t = lo; t < hi; t++) {
+            want += exp(p[t] - top) * value_at(s, t, i);
+            size += exp(p[t] - top) * fabs((double)value_at(s, t, i));
+        }
+        assert_true(fabs(s->acc[r * s->d + i] - want) <= 1e-4 * size);
+    }
+}
+
+static void attn_span_is_softmax(void **state)
+{
+    (void)state;
+    uint64_t seed = 41;
+    static const int lo[ROWS] = {0, 0, 0, 5, 31, 100, 16, 17, 9, 0, 252};
+    static const int hi[ROWS] = {1, 253, 33, 6, 33, 100, 32, 48, 3, 16, 253};
+    struct kern k;
+    kern_init(&k, 0);
+    for (size_t i = 0; i < COUNT(dims); i++)
+        for (int cap = 0; cap < 2; cap++) {
+            struct span s;
+            float softcap = cap ? 5.0f : 0.0f;
+            span_init(&s, dims[i], &k, &seed);
+            k.attn_span(s.q, ROWS, s.d, (const void *const *)s.blocks, N_BLOCKS, lo, hi, softcap,
+                        s.acc, s.max, s.sum);
+            for (int r = 0; r < ROWS; r++)
+                check_row(&s, r, lo[r], hi[r], softcap);
+            span_fini(&s);
+        }
+}
+
+static void check_same(const float *got, const float *want, size_t n, const char *level,
+                       const char *what, int d, int rows)
+{
+    for (size_t i = 0; i < n; i++)
+        if (f32_bits(got[i]) != f32_bits(want[i]))
+            fail_msg("%s %s d = %d rows = %d: element %zu is %.9g, not %.9g", level, what, d, rows,
+                     i, (double)got[i], (double)want[i]);
+}
+
+// Every level, rows alone and together, gives the scalar twin's bits.
+static void attn_same_bits_everywhere(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"scalar", "avx2", "avx512", "all"};
+    uint64_t seed = 43;
+    struct kern plain;
+    kern_init(&plain, 0);
+    for (size_t l = 0; l < COUNT(names); l++) {
+        unsigned mask;
+        struct err e;
+        struct kern k;
+        assert_true(cpu_parse_mask(str_c(names[l]), &mask, &e));
+        kern_init(&k, mask & cpu_detect());
+        for (size_t i = 0; i < COUNT(dims); i++)
+            for (int round = 0; round < 12; round++) {
+                struct span s;
+                int d = dims[i], lo[ROWS], hi[ROWS];
+                int n_q = round % 3 == 0 ? 1 : round % 3 == 1 ? 4 : ROWS;
+                float softcap = round % 4 == 3 ? 20.0f : 0.0f;
+                span_init(&s, d, &k, &seed);
+                int len = 1 + (int)(test_random(&seed) % 253);
+                for (int r = 0; r < ROWS; r++) {
+                    lo[r] = round % 2 ? (int)(test_random(&seed) % 60) : 0;
+                    hi[r] = round % 5 == 0 ? len : int_max(0, len - 2 * r);
+                }
+                float *acc = mem_alloc(sizeof(float) * (size_t)(ROWS * d)), max[ROWS], sum[ROWS];
+                int n_blocks = (len + 31) / 32;
+                k.attn_span(s.q, n_q, d, (const void *const *)s.blocks, n_blocks, lo, hi, softcap,
+                            s.acc, s.max, s.sum);
+                for (int r = 0; r < n_q; r++)
+                    plain.attn_span(s.q + r * d, 1, d, (const void *const *)s.blocks, n_blocks,
+                                    lo + r, hi + r, softcap, acc + r * d, max + r, sum + r);
+                check_same(s.max, max, (size_t)n_q, k.name, "max", d, n_q);
+                check_same(s.sum, sum, (size_t)n_q, k.name, "sum", d, n_q);
+                check_same(s.acc, acc, (size_t)(n_q * d), k.name, "acc", d, n_q);
+                float got[256], want[256];
+                k.attn_merge(s.acc, (size_t)d, s.max, s.sum, 1, n_q, d, got);
+                plain.attn_merge(s.acc, (size_t)d, s.max, s.sum, 1, n_q, d, want);
+                check_same(got, want, (size_t)d, k.name, "merge", d, n_q);
+                mem_free(acc);
+                span_fini(&s);
+            }
+    }
+}
+
+static void kv_store_same_bytes_everywhere(void **state)
+{
+    (void)state;
+    uint64_t seed = 47;
+    static const char *const names[] = {"avx2", "avx512", "all"};
+    struct kern plain, k;
+    kern_init(&plain, 0);
+    for (size_t l = 0; l < COUNT(names); l++) {
+        unsigned mask;
+        struct err e;
+        assert_true(cpu_parse_mask(str_c(names[l]), &mask, &e));
+        kern_init(&k, mask & cpu_detect());
+        for (size_t i = 0; i < COUNT(dims); i++) {
+            size_t bytes = kern_kv_bytes(dims[i]);
+            void *a = mem_try(bytes), *b = mem_try(bytes);
+            assert_true(a && b);
+            for (int t = 0; t < 32; t++) {
+                float key[256], value[256];
+                for (int j = 0; j < dims[i]; j++) {
+                    key[j] = normal(&seed) * (t == 3 ? 1e-6f : t == 4 ? 1e6f : 1.0f);
+                    value[j] = normal(&seed);
+                }
+                plain.kv_store(a, t, key, value, dims[i]);
+                k.kv_store(b, t, key, value, dims[i]);
+            }
+            assert_memory_equal(a, b, bytes);
+            mem_try_free(a, bytes);
+            mem_try_free(b, bytes);
+        }
+    }
+}
+
+static void attn_merge_joins_spans(void **state)
+{
+    (void)state;
+    struct kern k;
+    kern_init(&k, 0);
+    // two spans with weights e^0 * 2 and e^-1 * 3, one that saw nothing between them
+    float acc[3][8] = {{2, 4}, {0}, {3, 6, 9}}, max[3] = {1, -INFINITY, 0}, sum[3] = {2, 0, 3};
+    float out[8];
+    k.attn_merge(acc[0], 8, max, sum, 1, 3, 8, out);
+    double w = exp(-1.0), total = 2 + 3 * w;
+    assert_true(fabs(out[0] - (2 + 3 * w) / total) < 1e-6);
+    assert_true(fabs(out[1] - (4 + 6 * w) / total) < 1e-6);
+    assert_true(fabs(out[2] - 9 * w / total) < 1e-6);
+    assert_true(out[3] == 0);
+    k.attn_merge(acc[1], 8, max + 1, sum + 1, 1, 1, 8, out); // nothing seen anywhere
+    for (int i = 0; i < 8; i++)
+        assert_true(out[i] == 0);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(attn_span_is_softmax),
+    cmocka_unit_test(attn_merge_joins_spans),
+    cmocka_unit_test(attn_same_bits_everywhere),
+    cmocka_unit_test(kv_store_same_bytes_everywhere),
+};
+TEST_FILE(tests)
