@@ -21,6 +21,8 @@ struct engine_conf {
     size_t kv_tokens;      // capacity of the KV memory in tokens, all sequences together
     int max_rows;          // most rows in a step
     int max_logits;        // most rows of a step that want logits
+    int n_ctx;             // most positions a sequence will reach; 0: the model's own context.
+                           // Models with long and short rope factors choose by it
     unsigned cpu_mask;     // 0: all that the CPU has; else and-ed with it (kern/cpu.h)
     struct budget *budget; // borrowed; NULL: not counted
 };

@@ -1,0 +1,299 @@
+/* engine/forward.c - the phases of a step, but attention's: embedding, matrices, norms, gates. */
+#include "engine/pass_int.h"
+
+#include <math.h>
+
+/* The row of x and att that row i of a stage stands for. */
+static inline int row_of(const struct engine_pass *p, const struct pass_stage *st, int i)
+{
+    return st->out_only ? p->out_rows[i] : i;
+}
+
+void engine_run_embed(void *arg, int chunk, int worker)
+{
+    const struct pass_stage *st = arg;
+    const struct engine *en = st->en;
+    struct engine_pass *p = en->pass;
+    const struct engine_hparams *h = &en->h;
+    const struct gguf_tensor *t = en->w.embd;
+    (void)worker;
+
+    size_t row_bytes = t->size / (size_t)h->n_vocab;
+    float *x = p->x + (size_t)chunk * (size_t)p->ld_embd;
+    kern_dequant_row(t->type,
+                     (const unsigned char *)t->data + (size_t)p->rows[chunk].token * row_bytes, x,
+                     h->n_embd);
+    if (h->embd_scale != 1)
+        for (int i = 0; i < h->n_embd; i++)
+            x[i] *= h->embd_scale;
+
+    size_t at = (size_t)chunk * (size_t)p->ld_rot;
+    for (int k = 0; k < (h->window ? 2 : 1); k++)
+        engine_rope_row(p->freq[k], p->magnitude[k], h->n_rot, p->rows[chunk].pos, p->cos[k] + at,
+                        p->sin[k] + at);
+}
+
+/* Norms (or takes) row i of the stage's input and codes it in every form wanted, at slot of act. */
+static void code_row(const struct pass_stage *st, int i, struct pass_worker *w,
+                     unsigned char *const *act, int slot)
+{
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    size_t r = (size_t)row_of(p, st, i);
+    const float *in;
+    const float *norm = NULL;
+    switch (st->in) {
+    case IN_ATT: in = p->att + r * (size_t)p->ld_att; break;
+    case IN_GATED: in = p->gate + (size_t)i * (size_t)p->ld_ff; break;
+    case IN_ATTN_NORM:
+        in = p->x + r * (size_t)p->ld_embd;
+        norm = st->layer->vec[VEC_ATTN_NORM];
+        break;
+    case IN_FFN_NORM:
+        in = p->x + r * (size_t)p->ld_embd;
+        norm = st->layer->vec[VEC_FFN_NORM];
+        break;
+    default:
+        in = p->x + r * (size_t)p->ld_embd;
+        norm = en->w.out_norm;
+        break;
+    }
+    if (norm) {
+        en->kern.rms_norm(in, norm, w->row, st->cols, en->h.eps);
+        in = w->row;
+    }
+    for (int a = 0; a < PASS_ACTS; a++)
+        if (st->acts & 1u << a)
+            en->kern.quantize((enum kern_act)a, in,
+                              act[a] + (size_t)slot * kern_act_bytes((enum kern_act)a, st->cols),
+                              st->cols);
+}
+
+void engine_run_code(void *arg, int chunk, int worker)
+{
+    const struct pass_stage *st = arg;
+    struct engine_pass *p = st->en->pass;
+    int to = int_min(st->n, (chunk + 1) * st->per_chunk);
+    for (int i = chunk * st->per_chunk; i < to; i++)
+        code_row(st, i, &p->workers[worker], p->act, i);
+}
+
+/* Coded rows of the stage's input: shared, or this worker's own, made on first use. */
+static unsigned char *const *coded(const struct pass_stage *st, int worker)
+{
+    struct engine_pass *p = st->en->pass;
+    if (st->n > PASS_FEW)
+        return p->act;
+    struct pass_worker *w = &p->workers[worker];
+    uint64_t mark = p->step * (uint64_t)p->n_phases + (uint64_t)(st - p->stages);
+    if (w->coded != mark) {
+        for (int i = 0; i < st->n; i++)
+            code_row(st, i, w, w->act, i);
+        w->coded = mark;
+    }
+    return w->act;
+}
+
+/* The part of a stage that a chunk stands for. */
+struct part {
+    int row, n;   // rows
+    int from, to; // panels, counted over all matrices of the stage
+};
+
+static struct part part_of(const struct pass_stage *st, int chunk)
+{
+    int group = chunk / st->tiles, tile = chunk % st->tiles;
+    int rows = (st->n + st->tiles - 1) / st->tiles;
+    struct part c = {.row = int_min(st->n, tile * rows)};
+    c.n = int_min(rows, st->n - c.row);
+    c.from = (int)((long long)st->n_panels * group / st->groups);
+    c.to = (int)((long long)st->n_panels * (group + 1) / st->groups);
+    return c;
+}
+
+/* Panels [from, to) of m, for the part's rows, into y (row 0 of the stage, column 0 of m). */
+static void multiply(const struct pass_stage *st, const struct kern_mat *m, const struct part *c,
+                     int from, int to, unsigned char *const *act, float *y, int ld)
+{
+    size_t stride = kern_act_bytes(m->act, m->cols);
+    st->en->kern.matmul(m, from, to, act[m->act] + (size_t)c->row * stride, stride, c->n,
+                        y + (size_t)c->row * (size_t)ld, (size_t)ld);
+}
+
+void engine_run_qkv(void *arg, int chunk, int worker)
+{
+    const struct pass_stage *st = arg;
+    const struct engine *en = st->en;
+    struct part c = part_of(st, chunk);
+    unsigned char *const *act = coded(st, worker);
+    int base = 0, column = 0;
+    for (int i = MAT_Q; i <= MAT_V; i++) {
+        const struct kern_mat *m = &st->layer->mat[i];
+        int from = int_max(c.from - base, 0), to = int_min(c.to - base, m->n_panels);
+        if (from < to)
+            multiply(st, m, &c, from, to, act, en->pass->qkv + column, en->pass->ld_qkv);
+        base += m->n_panels;
+        column += m->rows;
+    }
+}
+
+/* Bias, norm and rotation of one head. */
+static void finish_head(const struct engine *en, const struct engine_layer *layer, float *head,
+                        int index, enum engine_vec bias, enum engine_vec norm, const float *cos_row,
+                        const float *sin_row)
+{
+    const struct engine_hparams *h = &en->h;
+    if (layer->vec[bias])
+        en->kern.add(head, layer->vec[bias] + (size_t)index * (size_t)h->head_dim, h->head_dim);
+    if (layer->vec[norm])
+        en->kern.rms_norm(head, layer->vec[norm], head, h->head_dim, h->eps);
+    en->kern.rope(head, cos_row, sin_row, h->n_rot, (h->family->flags & FAMILY_NEOX) != 0);
+}
+
+/* One row, one KV head: its key and value go to the cache, its group of queries becomes ready. */
+static void run_head(const struct pass_stage *st, int r, int kv)
+{
+    const struct engine *en = st->en;
+    const struct engine_hparams *h = &en->h;
+    const struct engine_pass *p = en->pass;
+    const struct engine_layer *layer = st->layer;
+    int d = h->head_dim, group = h->n_head / h->n_kv, k = h->local[st->il];
+    float *qkv = p->qkv + (size_t)r * (size_t)p->ld_qkv;
+    const float *cos_row = p->cos[k] + (size_t)r * (size_t)p->ld_rot;
+    const float *sin_row = p->sin[k] + (size_t)r * (size_t)p->ld_rot;
+
+    for (int i = kv * group; i < (kv + 1) * group; i++) {
+        float *q = qkv + (size_t)i * (size_t)d;
+        finish_head(en, layer, q, i, VEC_Q_BIAS, VEC_Q_NORM, cos_row, sin_row);
+        for (int j = 0; j < d; j++)
+            q[j] *= h->q_scale;
+    }
+    float *key = qkv + (size_t)(h->n_head + kv) * (size_t)d;
+    float *value = qkv + (size_t)(h->n_head + h->n_kv + kv) * (size_t)d;
+    finish_head(en, layer, key, kv, VEC_K_BIAS, VEC_K_NORM, cos_row, sin_row);
+    if (layer->vec[VEC_V_BIAS])
+        en->kern.add(value, layer->vec[VEC_V_BIAS] + (size_t)kv * (size_t)d, d);
+
+    const struct engine_row *row = &p->rows[r];
+    int32_t block = row->seq->blocks[row->pos / ENGINE_BLOCK];
+    en->kern.kv_store(engine_kv_at(&en->kv, h, block, st->il, kv), row->pos % ENGINE_BLOCK, key,
+                      value, d);
+}
+
+void engine_run_heads(void *arg, int chunk, int worker)
+{
+    const struct pass_stage *st = arg;
+    int n_kv = st->en->h.n_kv;
+    (void)worker;
+    int to = int_min(st->n * n_kv, (chunk + 1) * st->per_chunk);
+    for (int i = chunk * st->per_chunk; i < to; i++)
+        run_head(st, i / n_kv, i % n_kv);
+}
+
+/* y += bias on the columns of the part. */
+static void add_bias(const struct pass_stage *st, const struct part *c, const struct kern_mat *m,
+                     const float *bias, float *y, int ld)
+{
+    int at = c->from * KERN_PANEL, n = int_min(c->to * KERN_PANEL, m->rows) - at;
+    if (!bias)
+        return;
+    for (int i = c->row; i < c->row + c->n; i++)
+        st->en->kern.add(y + (size_t)i * (size_t)ld + at, bias + at, n);
+}
+
+/* A matrix whose result joins the residual stream: at once, or by a post-norm phase. */
+static void run_residual(const struct pass_stage *st, int chunk, int worker, enum engine_mat mat,
+                         enum engine_vec bias, enum engine_vec post)
+{
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    const struct kern_mat *m = &st->layer->mat[mat];
+    struct part c = part_of(st, chunk);
+
+    multiply(st, m, &c, c.from, c.to, coded(st, worker), p->proj, p->ld_embd);
+    add_bias(st, &c, m, st->layer->vec[bias], p->proj, p->ld_embd);
+    if (st->layer->vec[post])
+        return;
+    int at = c.from * KERN_PANEL, n = int_min(c.to * KERN_PANEL, m->rows) - at;
+    for (int i = c.row; i < c.row + c.n; i++)
+        en->kern.add(p->x + (size_t)row_of(p, st, i) * (size_t)p->ld_embd + at,
+                     p->proj + (size_t)i * (size_t)p->ld_embd + at, n);
+}
+
+void engine_run_o(void *arg, int chunk, int worker)
+{
+    run_residual(arg, chunk, worker, MAT_O, VEC_O_BIAS, VEC_POST_ATTN);
+}
+
+void engine_run_down(void *arg, int chunk, int worker)
+{
+    run_residual(arg, chunk, worker, MAT_DOWN, VEC_DOWN_BIAS, VEC_POST_FFN);
+}
+
+static void run_post(const struct pass_stage *st, int chunk, enum engine_vec norm)
+{
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    int to = int_min(st->n, (chunk + 1) * st->per_chunk);
+    for (int i = chunk * st->per_chunk; i < to; i++) {
+        float *y = p->proj + (size_t)i * (size_t)p->ld_embd;
+        en->kern.rms_norm(y, st->layer->vec[norm], y, en->h.n_embd, en->h.eps);
+        en->kern.add(p->x + (size_t)row_of(p, st, i) * (size_t)p->ld_embd, y, en->h.n_embd);
+    }
+}
+
+void engine_run_post_attn(void *arg, int chunk, int worker)
+{
+    (void)worker;
+    run_post(arg, chunk, VEC_POST_ATTN);
+}
+
+void engine_run_post_ffn(void *arg, int chunk, int worker)
+{
+    (void)worker;
+    run_post(arg, chunk, VEC_POST_FFN);
+}
+
+void engine_run_gate_up(void *arg, int chunk, int worker)
+{
+    const struct pass_stage *st = arg;
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    const struct kern_mat *gate = &st->layer->mat[MAT_GATE], *up = &st->layer->mat[MAT_UP];
+    struct part c = part_of(st, chunk);
+    unsigned char *const *act = coded(st, worker);
+
+    multiply(st, gate, &c, c.from, c.to, act, p->gate, p->ld_ff);
+    multiply(st, up, &c, c.from, c.to, act, p->up, p->ld_ff);
+    add_bias(st, &c, gate, st->layer->vec[VEC_GATE_BIAS], p->gate, p->ld_ff);
+    add_bias(st, &c, up, st->layer->vec[VEC_UP_BIAS], p->up, p->ld_ff);
+
+    int at = c.from * KERN_PANEL, n = int_min(c.to * KERN_PANEL, gate->rows) - at;
+    bool gelu = (en->h.family->flags & FAMILY_GELU) != 0;
+    for (int i = c.row; i < c.row + c.n; i++) {
+        float *g = p->gate + (size_t)i * (size_t)p->ld_ff + at;
+        (gelu ? en->kern.geglu : en->kern.swiglu)(g, p->up + (size_t)i * (size_t)p->ld_ff + at, g,
+                                                  n);
+    }
+}
+
+void engine_run_head(void *arg, int chunk, int worker)
+{
+    const struct pass_stage *st = arg;
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    const struct kern_mat *m = &en->w.head;
+    struct part c = part_of(st, chunk);
+
+    multiply(st, m, &c, c.from, c.to, coded(st, worker), p->logits, m->rows);
+    add_bias(st, &c, m, en->w.out_bias, p->logits, m->rows);
+    float cap = en->h.final_softcap;
+    if (cap <= 0)
+        return;
+    int at = c.from * KERN_PANEL, to = int_min(c.to * KERN_PANEL, m->rows);
+    for (int i = c.row; i < c.row + c.n; i++) {
+        float *y = p->logits + (size_t)i * (size_t)m->rows;
+        for (int j = at; j < to; j++)
+            y[j] = cap * tanhf(y[j] / cap);
+    }
+}

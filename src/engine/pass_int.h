@@ -1,0 +1,106 @@
+/* engine/pass_int.h - the forward pass's buffers and its list of phases.
+ *
+ * A step is one list of phases for the pool, laid out once at load; a step only sets how many
+ * chunks each has.  A layer:
+ *   norm and code the rows | Q, K, V rows | per head: bias, norm, rotation, KV store | attention |
+ *   merge of spans | code | O rows + residual | norm and code | gate and up rows, gated | code |
+ *   down rows + residual
+ * With few rows the norm-and-code phases are empty: every thread does that for itself, which costs
+ * less than waiting for one that does it for all. */
+#ifndef ENGINE_PASS_INT_H
+#define ENGINE_PASS_INT_H
+
+#include "engine/engine_int.h"
+
+#define PASS_FEW   4  // rows up to which threads code their inputs themselves
+#define PASS_ACTS  3  // kinds of coded rows (enum kern_act)
+#define PASS_QROWS 16 // query rows of an attention item (or one row's group, if larger)
+
+/* What feeds the matrices of a phase. */
+enum pass_input { IN_ATTN_NORM, IN_ATT, IN_FFN_NORM, IN_GATED, IN_OUT_NORM };
+
+struct pass_stage {
+    struct engine *en;
+    const struct engine_layer *layer;
+    int il;
+    enum pass_input in;
+    unsigned acts; // bit per enum kern_act: codings that the matrices of `in` want
+    int cols;      // width of the input
+    bool out_only; // on rows that want logits only: nothing reads the others any more
+    // of the step:
+    int n;             // rows
+    int groups, tiles; // chunks = groups of panels x tiles of rows
+    int n_panels;      // all matrices of the stage
+    int per_chunk;     // items, where chunks are runs of items
+};
+
+struct pass_worker {
+    uint64_t coded;                // the phase whose input lies in act
+    float *row;                    // [widest input] a normed row
+    unsigned char *act[PASS_ACTS]; // [PASS_FEW] coded rows
+    float *q;                      // [tile_q][head_dim]
+    float *acc, *max, *sum;        // [max_spans][tile_q][head_dim], [max_spans][tile_q]
+};
+
+/* Rows of one sequence that attend together.  Index 0: in global layers, 1: in local ones. */
+struct pass_tile {
+    int row0, n;
+    int first[2], n_spans[2]; // spans that any of its rows sees
+    int base[2];              // sum of n_spans of the tiles before
+};
+
+struct engine_pass {
+    void *mem;
+    size_t bytes;
+    bool taken; // from the budget
+    // [max_rows] rows of ld floats each
+    float *x;    // residual stream [n_embd]
+    float *qkv;  // [n_head | n_kv | n_kv][head_dim]
+    float *att;  // attention's result [n_head][head_dim]
+    float *proj; // of O and down [n_embd]
+    float *gate, *up;
+    float *cos[2], *sin[2]; // [n_rot/2]
+    int ld_embd, ld_qkv, ld_att, ld_ff, ld_rot;
+    unsigned char *act[PASS_ACTS]; // coded rows, shared; NULL if never wanted
+    float *logits;                 // [max_logits][n_vocab]
+    double *freq[2];               // [n_rot/2]
+    float magnitude[2];
+    struct pass_worker *workers;
+
+    int tile_rows, tile_q; // rows of a tile; times query heads a KV head
+    int max_spans;         // of a sequence
+    struct pass_tile *tiles;
+    int n_tiles;
+    bool split[2];                   // spans of a tile are separate items
+    int max_results;                 // capacity of the split results
+    float *sp_acc, *sp_max, *sp_sum; // [max_results][tile_q][head_dim], [..][tile_q]
+    const struct engine_row *rows;   // of the step
+    int n_rows, n_out;
+    int *out_rows; // [max_rows]: rows that want logits
+    uint64_t step;
+
+    struct pass_stage *stages; // one a phase
+    struct kern_phase *phases;
+    int n_phases;
+};
+
+/* The phases (forward.c, attention.c). */
+void engine_run_embed(void *arg, int chunk, int worker);
+void engine_run_code(void *arg, int chunk, int worker);
+void engine_run_qkv(void *arg, int chunk, int worker);
+void engine_run_heads(void *arg, int chunk, int worker);
+void engine_run_attend(void *arg, int chunk, int worker);
+void engine_run_merge(void *arg, int chunk, int worker);
+void engine_run_o(void *arg, int chunk, int worker);
+void engine_run_post_attn(void *arg, int chunk, int worker);
+void engine_run_gate_up(void *arg, int chunk, int worker);
+void engine_run_down(void *arg, int chunk, int worker);
+void engine_run_post_ffn(void *arg, int chunk, int worker);
+void engine_run_head(void *arg, int chunk, int worker);
+
+/* Cuts the step's rows into attention tiles and decides whether spans are split. */
+void engine_tile_rows(struct engine *en);
+int engine_attend_items(const struct engine *en, bool local);
+int engine_merge_items(const struct engine *en, bool local);
+
+#endif

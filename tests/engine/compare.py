@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Compares this engine's logits with those of builds of the reference, by KL divergence.
+
+    compare.py --build BUILD --oracle NAME=PROGRAM:UBATCH ... [--exact NAME]
+               [--quantize LLAMA_QUANTIZE --story stories260K.gguf] [--only TEXT] [--work DIR]
+
+BUILD is a build directory of confab (its room libraries are linked with logits.c).  PROGRAM is
+tests/oracle/llama_logits.cpp built against one build of the reference; a small UBATCH keeps BLAS
+out of a build that has it.  --exact names the oracle that multiplies with activations in f32
+(BLAS): distances to it say how much rounding of activations costs each program.
+
+For every model: mean KL(exact || ours), KL(exact || other oracles), KL(first || ours),
+KL(first || other oracles), and the positions where the most likely token is the same.
+Fails when ours is further from the exact oracle than 1.25 times the furthest other oracle, or further
+from the first than 1.25 times the furthest other oracle and the exact one gave no cover."""
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+TYPES = ("F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K_S Q4_K_S Q5_K_S Q6_K IQ4_NL IQ4_XS "
+         "MXFP4").split()
+FAMILIES = "tiny-llama tiny-qwen2 tiny-qwen3 tiny-gemma3 tiny-phi3".split()
+VARIANTS = "tiny-llama3 tiny-linear tiny-yarn tiny-phi3-long".split()
+STORY = "F32 F16 BF16 Q2_K Q3_K_M Q4_K_M Q5_K_M Q6_K IQ4_XS".split()
+
+
+def build_driver(build, work):
+    out = os.path.join(work, "logits")
+    libs = [f"{build}/libroom_{r}.a" for r in ("engine", "kern", "gguf", "base")]
+    subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-std=c17", f"-I{ROOT}/src",
+                    f"{HERE}/logits.c", "-o", out, *libs, "-lpthread", "-lm"], check=True)
+    return out
+
+
+def run(command, tokens, out):
+    with open(out, "wb") as f:
+        r = subprocess.run(command, input=" ".join(map(str, tokens)).encode(), stdout=f,
+                           stderr=subprocess.PIPE)
+    if r.returncode:
+        sys.exit(f"{' '.join(command)}: {r.stderr.decode().strip()}")
+    return out
+
+
+def models(args, driver):
+    """(label, path, n_vocab, n_tokens, n_ctx)"""
+    if args.story:
+        for t in STORY:
+            path = os.path.join(args.work, f"story-{t}.gguf")
+            if t == "F32":
+                path = args.story
+            elif args.quantize:
+                subprocess.run([args.quantize, "--allow-requantize", args.story, path, t],
+                               check=True, capture_output=True)
+            else:
+                continue
+            yield f"stories260K {t}", path, 512, 256, 256
+    for preset, types in [(f, TYPES) for f in FAMILIES] + [(v, ["F32", "Q8_0", "Q4_K_S"])
+                                                           for v in VARIANTS]:
+        n = 640 if preset in VARIANTS else 320
+        for t in types:
+            path = os.path.join(args.work, "model.gguf")
+            subprocess.run([driver, "make", preset, t, "pure", path], check=True)
+            for n_ctx in (4096, 512) if preset == "tiny-phi3-long" else (1024,):
+                label = f"{preset} {t}" + (f" ctx {n_ctx}" if n_ctx != 1024 else "")
+                yield label, path, 512, min(n, n_ctx), n_ctx
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--build", required=True)
+    ap.add_argument("--oracle", action="append", required=True)
+    ap.add_argument("--exact")
+    ap.add_argument("--quantize")
+    ap.add_argument("--story")
+    ap.add_argument("--only", default="")
+    ap.add_argument("--mask", default="avx2")
+    ap.add_argument("--work")
+    args = ap.parse_args()
+    args.work = args.work or tempfile.mkdtemp()
+    driver = build_driver(args.build, args.work)
+    oracles = {}
+    for spec in args.oracle:
+        name, rest = spec.split("=", 1)
+        oracles[name] = rest.rsplit(":", 1)
+    names = list(oracles)
+    first, exact = names[0], args.exact
+
+    others = [n for n in names if n != exact]
+    head = ["model", "positions"]
+    if exact:
+        head += [f"{exact}‖ours"] + [f"{exact}‖{n}" for n in others]
+    head += [f"{first}‖ours"] + [f"{first}‖{n}" for n in names if n != first] + ["same top token"]
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    positions = bad = count = 0
+
+    def kl(p, q, n):
+        r = subprocess.run([driver, "kl", str(n), p, q], check=True, capture_output=True)
+        mean, _, same = r.stdout.split()
+        return float(mean), int(same)
+
+    for label, path, n_vocab, n, n_ctx in models(args, driver):
+        if args.only not in label:
+            continue
+        rng = random.Random(label)
+        tokens = [1] + [rng.randrange(3, n_vocab) for _ in range(n - 1)]
+        ours = run([driver, path, "96", "2", args.mask, str(n_ctx)], tokens,
+                   os.path.join(args.work, "ours"))
+        refs = {k: run([p, path, u, "1", str(n_ctx)], tokens, os.path.join(args.work, k))
+                for k, (p, u) in oracles.items()}
+        cells = [label, str(n)]
+        ok = False
+        if exact:
+            mine = kl(refs[exact], ours, n)[0]
+            theirs = [kl(refs[exact], refs[k], n)[0] for k in others]
+            cells += [f"{x:.1e}" for x in (mine, *theirs)]
+            ok = mine <= 1.25 * max(theirs)
+        mine, same = kl(refs[first], ours, n)
+        theirs = [kl(refs[first], refs[k], n)[0] for k in names if k != first]
+        cells += [f"{x:.1e}" for x in (mine, *theirs)] + [f"{same}/{n}"]
+        ok = ok or mine <= 1.25 * max(theirs, default=0)
+        if not ok:
+            bad += 1
+            cells[0] += " **further**"
+        positions += n
+        count += 1
+        print("| " + " | ".join(cells) + " |", flush=True)
+    print(f"\n{count} models, {positions} positions, {bad} further from the reference than its own "
+          "builds are from each other")
+    return bad != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
