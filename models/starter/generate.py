@@ -51,8 +51,7 @@ def say_result(content):
         return f"The tool failed: {say_value(d['error'])}."
     if isinstance(d, dict) and d:
         parts = [f"the {k.replace('_', ' ')} is {say_value(v)}" for k, v in d.items()]
-        text = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-        return upper_first(text) + "."
+        return upper_first(", ".join(parts)) + "."
     text = content if isinstance(d, (dict, str)) else say_value(d)
     return f"The result is {text}" + ("" if text.endswith((".", "!", "?")) else ".")
 
@@ -98,7 +97,8 @@ class Generator:
         return int(self.digits(self.pick((1, 1, 2, 2, 2, 3, 3, 4, 5))))
 
     def number(self):
-        return self.integer() if self.chance(.4) else round(self.r.uniform(0, 200), self.pick((1, 1, 2)))
+        x = self.integer() if self.chance(.4) else round(self.r.uniform(0, 200), self.pick((1, 1, 2)))
+        return int(x) if x == int(x) else x
 
     def phrase(self, lo=2, hi=5):
         return " ".join(self.pick(W.PLAIN) if self.chance(.75) else self.noun()
@@ -145,8 +145,10 @@ class Generator:
                 name, kind = self.pick(W.INT_PARAMS), "number"
             elif k < .84:
                 name, kind = self.pick(W.BOOL_PARAMS), "boolean"
-            elif k < .92:
+            elif k < .91:
                 name, kind = self.pick(W.ENUM_PARAMS), "enum"
+            elif k < .94:
+                name, kind = self.pick(W.LIST_PARAMS), "array"
             else:
                 name, kind = self.noun(), self.pick(("string", "integer"))
             if self.chance(.15):
@@ -157,6 +159,8 @@ class Generator:
                 break
         used.add(name)
         schema = {"type": "string" if kind == "enum" else kind}
+        if kind == "array":
+            schema["items"] = {"type": "string"}
         if kind == "enum":
             schema["enum"] = r.sample(W.ENUM_VALUES, r.randint(2, 4)) if self.chance(.7) else \
                 [self.syllables(1, 2) for _ in range(r.randint(2, 4))]
@@ -179,6 +183,7 @@ class Generator:
         if kind == "integer": return self.integer()
         if kind == "number": return self.number()
         if kind == "boolean": return self.chance(.5)
+        if kind == "array": return [self.pick((self.noun, self.name))() for _ in range(self.pick((1, 2, 2, 3)))]
         return self.pick(schema["enum"])
 
     def tool_name(self, verb, noun):
@@ -208,6 +213,8 @@ class Generator:
         params = {"type": "object", "properties": props}
         if required or self.chance(.5):
             params["required"] = required
+        if self.chance(.08):
+            params["additionalProperties"] = False
         name = self.tool_name(verb, noun)
         fn = {"name": name, "description": desc, "parameters": params}
 
@@ -223,6 +230,8 @@ class Generator:
         shown = p if self.chance(.3) else p.replace("_", " ")
         if kind == "boolean":
             v = self.pick(("true", "true", "yes", "on")) if v else self.pick(("false", "false", "no", "off"))
+        elif kind == "array":
+            v = v[0] if len(v) == 1 else ", ".join(v[:-1]) + self.pick((" and ", ", ")) + v[-1]
         elif kind in ("string", "enum"):
             v = f'"{v}"' if quoted else v
         form = self.pick(("{p} {v}", "{p} {v}", "{p} = {v}", "{p}: {v}", "{v} as the {p}", "the {p} {v}",
@@ -245,7 +254,7 @@ class Generator:
         if k < .25:
             head = lead + self.pick(("use", "call", "run", "use the tool", "call the tool")) + " " + name
         else:
-            synonym = self.pick(W.SYNONYMS.get(verb, (verb,))) if self.chance(.35) else verb
+            synonym = self.pick(W.SYNONYMS.get(verb, (verb,))) if self.chance(.25) else verb
             head = lead + synonym + " " + self.pick(("the ", "the ", "a ", "my ")) + thing
         if len(said) == 1 and k >= .25 and self.chance(.5):
             p = order[0]
@@ -314,6 +323,7 @@ class Generator:
         return {"city": self.city, "name": self.name, "noun": self.noun, "time": self.time, "date": self.date,
                 "ident": self.ident, "email": self.email, "text": self.text_value,
                 "symbol": lambda: "".join(self.pick("ABCDEFGHIKLMNOPQRSTVXYZ") for _ in range(self.r.randint(3, 4))),
+                "path": lambda: "/" + "/".join(self.noun() for _ in range(self.r.randint(1, 3))),
                 "file": lambda: self.noun() + self.pick((".txt", ".md", ".json", ".csv"))}[kind]()
 
     def big_sum(self):
@@ -353,6 +363,8 @@ class Generator:
                 d[k] = self.slot_value(kind) if kind not in W.RESULT_SETS else self.pick(W.RESULT_SETS[kind])
             return json.dumps(d, ensure_ascii=False)
         k = r.random()
+        if k < .04:
+            return upper_first(self.phrase(6, 12)) + "."
         if k < .25:
             return self.pick((str(self.number()), self.text_value(), upper_first(self.phrase(2, 5)),
                               upper_first(self.phrase(2, 4)) + ", " + str(self.integer()), str(self.integer()),
@@ -406,7 +418,7 @@ class Generator:
                 text = text + ("" if text[-1] in ".?" else ".") + sep + body
         out.append({"role": "user", "content": text})
         names = [c[0]["fn"]["name"] for c in calls]
-        think = f"I will call {' and '.join(names)}."
+        think = f"I will call {' and '.join(dict.fromkeys(names))}."
         out.append({"role": "assistant", "content": "", "reasoning_content": think, "tool_calls": [
             {"type": "function", "function": {"name": c[0]["fn"]["name"], "arguments": c[1]}} for c in calls]})
         said = []
@@ -472,9 +484,9 @@ class Generator:
                     "The user asks for the name.")
 
     def turn_tiny_sum(self, out, st):
-        op = self.pick("++--*")
-        a, b = (self.r.randint(0, 10), self.r.randint(0, 10)) if op != "*" else \
-            (self.r.randint(0, 10), self.r.randint(0, 5))
+        op = self.pick("+++---*")
+        n = 9 if op != "*" else 5
+        a, b = self.r.randint(0, n), self.r.randint(0, n)
         if op == "-" and b > a:
             a, b = b, a
         c = a + b if op == "+" else a - b if op == "-" else a * b
@@ -572,14 +584,20 @@ class Generator:
     def dialogue(self, progress=1.0):
         if progress < .12 and self.chance(.8 if progress < .05 else .4):
             return self.copy_drill()
-        out, thinking = [], self.chance(.3)
+        out, thinking = [], self.chance(.24)
         st = {"name": None, "tools": []}
+        k = self.r.random()
+        if k < .07:                              # many short lessons in one dialogue
+            table = (("tiny_sum", 1),) if k < .035 else (("fact", 3), ("talk", 1))
+            for _ in range(self.r.randint(5, 9)):
+                getattr(self, "turn_" + self.weighted(table))(out, st)
+            return {"messages": out, "tools": None, "thinking": False}
         if self.chance(.4):
             out.append({"role": "system", "content": self.pick(W.SYSTEM)})
         if self.chance(.5 if progress < .3 else .58):
-            n = self.pick((1, 2, 2, 3)) if progress < .3 else self.pick((1, 1, 2, 2, 3, 3, 4, 5))
+            n = self.pick((1, 2, 2, 3)) if progress < .3 else self.pick((1, 1, 2, 2, 3, 3, 4))
             st["tools"] = self.toolset(n)
-            for _ in range(self.pick((1, 2, 3, 3, 4))):
+            for _ in range(self.pick((1, 2, 3, 4, 5))):
                 k = self.r.random()
                 if k < .72: self.turn_tool(out, st)
                 elif k < .82: self.turn_none_fits(out, st)

@@ -65,6 +65,7 @@ temperature price page index volume distance floor seats guests score rank prior
 BOOL_PARAMS = """verbose force urgent public private dry_run recursive loud express gift active enabled notify silent
 repeat hidden shared""".split()
 ENUM_PARAMS = "color size mode unit priority format style status direction season shape material quality plan".split()
+LIST_PARAMS = "names tags items words labels users files cities topics colors".split()
 ENUM_VALUES = """red green blue yellow black white small medium large low high normal fast slow celsius fahrenheit
 metric imperial pdf json csv html north south east west spring summer autumn winter round square wood metal glass
 daily weekly monthly basic premium draft final on off auto manual left right""".split()
@@ -213,6 +214,31 @@ KNOWN = [
          ask=["What does {a} mean?", "Define {a}.", "What is the meaning of {a}?", 'Look up the word "{a}".',
               'What does "{a}" mean?'],
          result=[("meaning", "phrase")]),
+    dict(names=["add", "sum", "add_numbers", "plus"],
+         desc=["Add two numbers.", "Adds two numbers", "The sum of two numbers"],
+         slots={"a": (["a", "x", "first"], "integer"), "b": (["b", "y", "second"], "integer")},
+         ask=["Add {a} and {b}.", "What is the sum of {a} and {b}?", "Add the numbers {a} and {b}.",
+              "Sum {a} and {b}.", "Please add {a} to {b}."],
+         result=[("sum", "integer")]),
+    dict(names=["multiply", "product", "times"],
+         desc=["Multiply two numbers.", "Multiplies two numbers", "The product of two numbers"],
+         slots={"a": (["a", "x", "first"], "integer"), "b": (["b", "y", "second"], "integer")},
+         ask=["Multiply {a} and {b}.", "What is the product of {a} and {b}?", "Multiply {a} by {b}."],
+         result=[("product", "integer")]),
+    dict(names=["echo", "say", "repeat"],
+         desc=["Echo a message.", "Echoes back the input", "Says a text back"],
+         slots={"a": (["message", "text", "input"], "phrase")},
+         ask=['Echo "{a}".', 'Echo the message "{a}".', "Echo {a}.", 'Use echo to say "{a}".'],
+         result=[("message", "phrase")]),
+    dict(names=["list_directory", "list_files", "ls", "list_dir"],
+         desc=["List the files in a directory.", "Lists a folder", "List files"],
+         slots={"a": (["path", "dir", "directory", "folder"], "path")},
+         ask=["List the files in {a}.", "What files are in {a}?", "Show me the directory {a}.", "What is in the folder {a}?"]),
+    dict(names=["write_file", "save_file", "create_file"],
+         desc=["Write a file.", "Writes text to a file", "Save a text in a file"],
+         slots={"a": (["path", "file", "filename"], "file"), "b": (["content", "text", "contents"], "phrase")},
+         ask=['Write "{b}" to {a}.', 'Save "{b}" in the file {a}.', 'Create the file {a} with the text "{b}".'],
+         result=[("status", "state")]),
     dict(names=["turn_on_light", "light_on", "switch_light"],
          desc=["Turn on the light in a room.", "Switches a light on"],
          slots={"a": (["room", "where", "place"], "noun")},
