@@ -140,6 +140,7 @@ static bool open_engine(struct app_model *m, const struct config *c, struct budg
     ec.kv_tokens = kv_tokens_of(m->gguf, c, sc.n_ctx, budget);
     ec.max_rows = sc.max_rows;
     ec.max_logits = sc.max_seqs;
+    ec.n_ctx = sc.n_ctx;
     ec.cpu_mask = mask;
     ec.budget = budget;
     if (!engine_open(&m->engine, m->gguf, &ec, e))

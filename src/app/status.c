@@ -87,6 +87,7 @@ static void write_models(struct app *a, struct buf *out)
         {"prompt_tokens_total", "counter", "prompt tokens computed"},
         {"output_tokens_total", "counter", "tokens drawn"},
         {"steps_total", "counter", "forward passes"},
+        {"preempted_total", "counter", "sequences that gave their KV blocks back"},
         {"step_seconds_total", "counter", "time in forward passes"},
         {"kv_blocks_free", "gauge", "free blocks of KV memory"},
         {"kv_blocks", "gauge", "blocks of KV memory"},
@@ -101,6 +102,7 @@ static void write_models(struct app *a, struct buf *out)
                                      (double)c.prompt_tokens,
                                      (double)c.output_tokens,
                                      (double)c.steps,
+                                     (double)c.preempted,
                                      (double)c.step_us / 1e6,
                                      (double)c.kv_blocks_free,
                                      (double)engine_info(a->models[i].engine)->kv_blocks};

@@ -385,7 +385,7 @@ void sched_job_free(struct sched_job *j)
 
 void sched_counts(const struct sched *s, struct sched_counts *out)
 {
-    uint64_t v[6];
+    uint64_t v[COUNTERS];
     for (size_t i = 0; i < COUNT(v); i++)
         v[i] = atomic_load_explicit(&s->counters[i], memory_order_relaxed);
     *out = (struct sched_counts){
@@ -397,6 +397,7 @@ void sched_counts(const struct sched *s, struct sched_counts *out)
         .prompt_tokens = v[COUNT_PROMPT],
         .output_tokens = v[COUNT_OUTPUT],
         .steps = v[COUNT_STEPS],
+        .preempted = v[COUNT_PREEMPTED],
         .kv_blocks_free = atomic_load_explicit(&s->kv_free, memory_order_relaxed),
         .step_us = atomic_load_explicit(&s->step_us, memory_order_relaxed),
     };

@@ -114,6 +114,7 @@ struct sched_counts {
     int waiting, active;              // now
     uint64_t jobs, cancelled, failed; // ever
     uint64_t prompt_tokens, output_tokens, steps;
+    uint64_t preempted; // sequences that gave their blocks back
     size_t kv_blocks_free;
     uint64_t step_us; // all steps together
 };

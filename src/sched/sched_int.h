@@ -77,6 +77,17 @@ struct sched_job {
     struct err failure; // code != ERR_NONE: to be ended with it
 };
 
+enum {
+    COUNT_JOBS,
+    COUNT_CANCELLED,
+    COUNT_FAILED,
+    COUNT_PROMPT,
+    COUNT_OUTPUT,
+    COUNT_STEPS,
+    COUNT_PREEMPTED,
+    COUNTERS
+};
+
 struct sched {
     struct engine *engine;
     const struct tok *tok;
@@ -103,13 +114,11 @@ struct sched {
     double decode_us; // measured cost of a step without prompt rows
 
     _Atomic int n_waiting; // submitted, not admitted; the loop adds, the engine subtracts
-    _Atomic uint64_t counters[6], step_us;
+    _Atomic uint64_t counters[COUNTERS], step_us;
     _Atomic int n_active_now;
     _Atomic uint64_t job_ms; // smoothed time from admission to end
     _Atomic size_t kv_free;
 };
-
-enum { COUNT_JOBS, COUNT_CANCELLED, COUNT_FAILED, COUNT_PROMPT, COUNT_OUTPUT, COUNT_STEPS };
 
 static inline void sched_count(struct sched *s, int which, uint64_t n)
 {

@@ -43,6 +43,7 @@ static bool reserve(struct sched *s, struct seq *q, int n)
             (v->job->priority == q->job->priority && v->born < q->born))
             return false;
         log_debug("sched.preempt", "tokens=%d", v->n_computed);
+        sched_count(s, COUNT_PREEMPTED, 1);
         sched_seq_drop_blocks(s, v);
         if (v->state == SEQ_DECODE)
             v->state = SEQ_PREFILL;

@@ -1,0 +1,393 @@
+/* sched/sched_test.c - jobs through a tiny random-weight model: the same answer alone, in company
+ * and after preemption; cancel, deadline and refusal; nothing is left behind. */
+#include "sched/sched.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "gguf/synth.h"
+#include "test.h"
+
+struct world {
+    struct buf file;
+    struct gguf *gguf;
+    struct tok *tok;
+    struct engine *engine;
+    struct queue *out;
+    struct sched *sched;
+    struct sched_conf conf;
+};
+
+static void make_model(struct world *w)
+{
+    struct gguf_synth s;
+    struct err e;
+    assert_true(gguf_synth_preset("tiny-llama", &s));
+    buf_init(&w->file, (size_t)64 << 20);
+    struct gguf_writer *writer = gguf_writer_to(&w->file);
+    assert_true(gguf_synth_write(writer, &s, &e));
+    assert_true(gguf_writer_finish(writer, &e));
+    gguf_writer_close(writer);
+    if (!gguf_open_bytes(&w->gguf, buf_as_str(&w->file), &e))
+        fail_msg("%s", e.msg);
+    if (!tok_open(&w->tok, w->gguf, &e))
+        fail_msg("%s", e.msg);
+}
+
+static void world_open(struct world *w, struct sched_conf sc, size_t kv_tokens)
+{
+    struct engine_conf ec = engine_conf_default();
+    struct err e;
+    *w = (struct world){.conf = sc};
+    make_model(w);
+    ec.n_threads = 2;
+    ec.kv_tokens = kv_tokens;
+    ec.max_rows = sc.max_rows;
+    ec.max_logits = sc.max_seqs;
+    if (!engine_open(&w->engine, w->gguf, &ec, &e))
+        fail_msg("%s", e.msg);
+    w->out = queue_new(sched_out_capacity(&sc), true);
+    if (!sched_open(&w->sched, w->engine, w->tok, &sc, w->out, &e))
+        fail_msg("%s", e.msg);
+}
+
+static void world_close(struct world *w)
+{
+    size_t all = engine_info(w->engine)->kv_blocks;
+    sched_close(w->sched);
+    assert_int_equal(engine_kv_free(w->engine), all);
+    assert_int_equal(queue_count(w->out), 0);
+    sched_free(w->sched);
+    queue_free(w->out);
+    engine_close(w->engine);
+    tok_close(w->tok);
+    gguf_close(w->gguf);
+    buf_free(&w->file);
+}
+
+/* What came of a job. */
+struct result {
+    struct buf text[4];
+    enum sched_finish finish[4];
+    int n_tokens[4];
+    bool started, ended;
+    struct err error;
+};
+
+static struct sched_job *submit(struct world *w, struct sched_request *r, struct result *out)
+{
+    struct err e;
+    *out = (struct result){0};
+    for (size_t i = 0; i < COUNT(out->text); i++)
+        buf_init(&out->text[i], (size_t)1 << 20);
+    struct sched_job *j = sched_submit(w->sched, r, out, &e);
+    if (!j)
+        fail_msg("%s", e.msg);
+    return j;
+}
+
+static void result_free(struct result *r)
+{
+    for (size_t i = 0; i < COUNT(r->text); i++)
+        buf_free(&r->text[i]);
+}
+
+/* Takes one piece and files it with its job's result. */
+static void take(struct world *w)
+{
+    struct sched_piece *p = queue_pop(w->out, 60000);
+    assert_non_null(p);
+    struct result *r = sched_job_arg(p->job);
+    assert_false(r->ended);
+    switch (p->what) {
+    case SCHED_STARTED:
+        assert_false(r->started);
+        r->started = true;
+        break;
+    case SCHED_TEXT: buf_str(&r->text[p->choice], buf_as_str(&p->text)); break;
+    case SCHED_FINISHED:
+        assert_true(r->started);
+        r->finish[p->choice] = p->finish;
+        r->n_tokens[p->choice] = p->n_tokens;
+        break;
+    case SCHED_ENDED:
+        r->ended = true;
+        r->error = p->error;
+        sched_job_free(p->job);
+        break;
+    }
+    sched_piece_free(p);
+}
+
+static void finish_all(struct world *w, struct result *results, int n)
+{
+    for (int i = 0; i < n; i++)
+        while (!results[i].ended)
+            take(w);
+}
+
+static struct sched_request request_of(const int32_t *prompt, size_t n, int max_tokens,
+                                       uint64_t seed)
+{
+    struct sched_request r = {
+        .prompt = prompt, .n_prompt = n, .n_choices = 1, .max_tokens = max_tokens};
+    r.sample = sample_params_default();
+    r.sample.seed = seed;
+    r.ignore_eos = true;
+    return r;
+}
+
+#define N_JOBS 12
+
+/* Prompts of different lengths. */
+static size_t make_prompt(const struct world *w, int i, int32_t *out)
+{
+    uint64_t rng = 77 + (uint64_t)i;
+    size_t n = (size_t)(1 + i * 13 % 90);
+    for (size_t k = 0; k < n; k++)
+        out[k] = (int32_t)(test_random(&rng) % (uint64_t)tok_n_vocab(w->tok));
+    return n;
+}
+
+/* The answers when each job is alone. */
+static void answers_alone(struct buf *texts)
+{
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    int32_t prompt[128];
+    sc.n_ctx = 256;
+    world_open(&w, sc, 256);
+    for (int i = 0; i < N_JOBS; i++) {
+        struct result r;
+        size_t n = make_prompt(&w, i, prompt);
+        struct sched_request sr = request_of(prompt, n, 40, (uint64_t)i);
+        submit(&w, &sr, &r);
+        finish_all(&w, &r, 1);
+        assert_int_equal(r.error.code, ERR_NONE);
+        assert_int_equal(r.finish[0], SCHED_FINISH_LENGTH);
+        assert_int_equal(r.n_tokens[0], 40);
+        buf_init(&texts[i], (size_t)1 << 20);
+        buf_str(&texts[i], buf_as_str(&r.text[0]));
+        result_free(&r);
+    }
+    world_close(&w);
+}
+
+/* Returns how many sequences had to give their blocks back. */
+static uint64_t compare_together(struct sched_conf sc, size_t kv_tokens, const struct buf *alone)
+{
+    struct world w;
+    struct result results[N_JOBS];
+    int32_t prompt[128];
+    world_open(&w, sc, kv_tokens);
+    for (int i = 0; i < N_JOBS; i++) {
+        size_t n = make_prompt(&w, i, prompt);
+        struct sched_request sr = request_of(prompt, n, 40, (uint64_t)i);
+        submit(&w, &sr, &results[i]);
+    }
+    finish_all(&w, results, N_JOBS);
+    for (int i = 0; i < N_JOBS; i++) {
+        assert_int_equal(results[i].error.code, ERR_NONE);
+        check_str(buf_as_str(&results[i].text[0]), buf_as_str(&alone[i]), "job");
+        result_free(&results[i]);
+    }
+    struct sched_counts c;
+    sched_counts(w.sched, &c);
+    world_close(&w);
+    return c.preempted;
+}
+
+static void sched_answers_do_not_depend_on_company(void **state)
+{
+    (void)state;
+    struct buf alone[N_JOBS];
+    answers_alone(alone);
+
+    struct sched_conf sc = sched_conf_default();
+    sc.n_ctx = 256;
+    assert_int_equal(compare_together(sc, 4096, alone), 0); // all at once
+
+    sc.max_seqs = 3;
+    sc.max_rows = 32; // prompts in small parts, jobs one after another
+    compare_together(sc, 4096, alone);
+
+    sc.max_seqs = 12;
+    assert_true(compare_together(sc, 256, alone) > 0); // room for two or three of them
+    for (int i = 0; i < N_JOBS; i++)
+        buf_free(&alone[i]);
+}
+
+static void sched_choices_share_a_prompt(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    int32_t prompt[128];
+    struct result four, one;
+    sc.n_ctx = 256;
+    world_open(&w, sc, 2048);
+    for (int i = 0; i < 6; i++) {
+        size_t n = make_prompt(&w, i, prompt);
+        struct sched_request sr = request_of(prompt, n, 20, 100);
+        sr.n_choices = 4;
+        submit(&w, &sr, &four);
+        finish_all(&w, &four, 1);
+        for (int c = 0; c < 4; c++) {
+            struct sched_request alone = request_of(prompt, n, 20, 100 + (uint64_t)c);
+            submit(&w, &alone, &one);
+            finish_all(&w, &one, 1);
+            check_str(buf_as_str(&four.text[c]), buf_as_str(&one.text[0]), "choice");
+            result_free(&one);
+        }
+        result_free(&four);
+    }
+    world_close(&w);
+}
+
+static void sched_cancel_ends_jobs_wherever_they_are(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    struct result results[6];
+    struct sched_job *jobs[6];
+    int32_t prompt[128];
+    sc.n_ctx = 4096;
+    sc.max_seqs = 2;
+    world_open(&w, sc, 8192);
+    for (int i = 0; i < 6; i++) {
+        size_t n = make_prompt(&w, i, prompt);
+        struct sched_request sr = request_of(prompt, n, 4000, 1);
+        jobs[i] = submit(&w, &sr, &results[i]);
+    }
+    while (!results[0].started) // one decodes, most wait
+        take(&w);
+    for (int i = 0; i < 6; i++)
+        sched_cancel(jobs[i]);
+    finish_all(&w, results, 6);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(results[i].error.code, ERR_CANCELED);
+        result_free(&results[i]);
+    }
+    struct sched_counts c;
+    sched_counts(w.sched, &c);
+    assert_int_equal(c.cancelled, 6);
+    assert_int_equal(c.waiting, 0);
+    world_close(&w);
+}
+
+static void sched_close_ends_what_is_live(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    struct result results[5];
+    int32_t prompt[128];
+    sc.n_ctx = 4096;
+    sc.max_seqs = 2;
+    world_open(&w, sc, 8192);
+    for (int i = 0; i < 5; i++) {
+        size_t n = make_prompt(&w, i, prompt);
+        struct sched_request sr = request_of(prompt, n, 4000, 1);
+        submit(&w, &sr, &results[i]);
+    }
+    sched_close(w.sched);
+    finish_all(&w, results, 5);
+    for (int i = 0; i < 5; i++)
+        result_free(&results[i]);
+    world_close(&w);
+}
+
+static void sched_refuses_what_cannot_be(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    struct result r, held[3];
+    struct sched_job *jobs[3];
+    struct err e;
+    static int32_t prompt[300];
+    sc.n_ctx = 256;
+    sc.max_seqs = 1;
+    sc.max_waiting = 2;
+    world_open(&w, sc, 512);
+
+    struct sched_request sr = request_of(prompt, 256, 1, 0);
+    assert_null(sched_submit(w.sched, &sr, NULL, &e));
+    assert_int_equal(e.code, ERR_INPUT);
+    assert_string_equal(e.kind, "context_length_exceeded");
+    assert_non_null(strstr(e.msg, "256"));
+
+    sr = request_of(prompt, 3, 1, 0);
+    sr.n_choices = 2;
+    assert_null(sched_submit(w.sched, &sr, NULL, &e));
+    assert_int_equal(e.code, ERR_INPUT);
+
+    sr = request_of(prompt, 3, 0, 0); // up to the context's end
+    jobs[0] = submit(&w, &sr, &held[0]);
+    sched_pause(jobs[0], true);
+    struct sched_counts c;
+    do // until it is in the batch
+        sched_counts(w.sched, &c);
+    while (c.waiting > 0);
+    jobs[1] = submit(&w, &sr, &held[1]);
+    jobs[2] = submit(&w, &sr, &held[2]);
+    assert_null(sched_submit(w.sched, &sr, NULL, &e));
+    assert_int_equal(e.code, ERR_BUSY);
+    assert_true(sched_retry_after_ms(w.sched) >= 1000);
+    sched_pause(jobs[0], false);
+    finish_all(&w, held, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(held[i].n_tokens[0], 256 - 3);
+        assert_int_equal(held[i].finish[0], SCHED_FINISH_LENGTH);
+        result_free(&held[i]);
+    }
+
+    sr.deadline_ms = clock_mono_ms(); // already past
+    submit(&w, &sr, &r);
+    finish_all(&w, &r, 1);
+    assert_int_equal(r.error.code, ERR_TIMEOUT);
+    result_free(&r);
+    world_close(&w);
+}
+
+static void sched_stop_texts_cut_the_answer(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    struct result whole, cut;
+    int32_t prompt[128];
+    sc.n_ctx = 512;
+    world_open(&w, sc, 1024);
+    size_t n = make_prompt(&w, 3, prompt);
+    struct sched_request sr = request_of(prompt, n, 60, 5);
+    submit(&w, &sr, &whole);
+    finish_all(&w, &whole, 1);
+    str text = buf_as_str(&whole.text[0]);
+    assert_true(text.n > 20);
+    for (size_t at = 0; at + 6 < text.n && at < 60; at++) {
+        str stops[2] = {STR("\x01never\x01"), str_sub(text, at, 4)};
+        if (((unsigned char)stops[1].p[0] & 0xc0) == 0x80)
+            continue;
+        sr.stops = stops;
+        sr.n_stops = 2;
+        submit(&w, &sr, &cut);
+        finish_all(&w, &cut, 1);
+        assert_int_equal(cut.finish[0], SCHED_FINISH_STOP);
+        check_str(buf_as_str(&cut.text[0]), str_sub(text, 0, (size_t)str_find(text, stops[1])),
+                  "up to the stop text");
+        result_free(&cut);
+    }
+    result_free(&whole);
+    world_close(&w);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(sched_answers_do_not_depend_on_company),
+    cmocka_unit_test(sched_choices_share_a_prompt),
+    cmocka_unit_test(sched_cancel_ends_jobs_wherever_they_are),
+    cmocka_unit_test(sched_close_ends_what_is_live),
+    cmocka_unit_test(sched_refuses_what_cannot_be),
+    cmocka_unit_test(sched_stop_texts_cut_the_answer),
+};
+TEST_FILE(tests)

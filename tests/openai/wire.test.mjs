@@ -1,0 +1,151 @@
+// What the client hides: bytes of the stream, statuses, headers, load, clients that leave.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { after, before, test } from 'node:test';
+import { startServer, until } from './harness.mjs';
+
+let server;
+
+before(async () => {
+    server = await startServer({ args: ['--max-seqs', '4', '--queue', '8'] });
+});
+after(async () => {
+    assert.equal(await server.stop(), 0, server.log());
+});
+
+const json = { 'content-type': 'application/json' };
+const body = (more = {}) => JSON.stringify({ model: 'tiny', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 8, temperature: 0, ...more });
+const post = (path, text, headers = json, more = {}) => fetch(server.url + path, { method: 'POST', headers, body: text, ...more });
+
+test('a stream is data lines, each a chunk, then [DONE]', async () => {
+    const r = await post('/v1/chat/completions', body({ stream: true }));
+    assert.equal(r.status, 200);
+    assert.equal(r.headers.get('content-type'), 'text/event-stream');
+    const events = (await r.text()).split('\n\n');
+    assert.equal(events.pop(), '');
+    assert.equal(events.pop(), 'data: [DONE]');
+    const chunks = events.map((e) => JSON.parse(e.replace(/^data: /, '')));
+    assert.deepEqual(chunks[0].choices[0].delta, { role: 'assistant', content: '' });
+    assert.deepEqual(chunks.at(-1).choices[0].delta, {});
+    assert.ok(chunks.at(-1).choices[0].finish_reason);
+    assert.equal(new Set(chunks.map((c) => c.id)).size, 1);
+});
+
+test('every error on the routes has the four members and a request id', async () => {
+    const rows = [
+        [await post('/v1/chat/completions', '{'), 400],
+        [await post('/v1/chat/completions', '[]'), 400],
+        [await post('/v1/chat/completions', '{"a":1,"a":2}'), 400],
+        [await post('/v1/chat/completions', '{"messages":' + '['.repeat(5000)), 400],
+        [await post('/v1/chat/completions', body(), { 'content-type': 'text/plain' }), 415],
+        [await fetch(server.url + '/v1/chat/completions'), 405],
+        [await post('/v1/nowhere', '{}'), 404],
+        [await post('/nowhere', '{}'), 404],
+        [await fetch(server.url + '/v1/models/tiny', { method: 'DELETE' }), 403],
+    ];
+    for (const [r, status] of rows) {
+        assert.equal(r.status, status);
+        const { error } = await r.json();
+        assert.deepEqual(Object.keys(error).sort(), ['code', 'message', 'param', 'type']);
+    }
+    assert.equal(rows[5][0].headers.get('allow'), 'POST');
+});
+
+test('the same request gives the same bytes whatever runs beside it', async () => {
+    const one = async (seed) => {
+        const r = await (await post('/v1/chat/completions', body({ temperature: 1, seed, max_tokens: 30 }))).json();
+        return r.choices[0].message.content;
+    };
+    const alone = [];
+    for (let seed = 0; seed < 8; seed++) alone.push(await one(seed));
+    const together = await Promise.all(alone.map((_, seed) => one(seed)));
+    assert.deepEqual(together, alone);
+});
+
+test('a full queue answers 429 with Retry-After', async () => {
+    const controllers = [];
+    const busy = [];
+    for (let i = 0; i < 24; i++) {
+        const c = new AbortController();
+        controllers.push(c);
+        busy.push(post('/v1/chat/completions', body({ max_tokens: 100000, ignore_eos: true }), json, { signal: c.signal })
+            .then((r) => r, () => null));
+    }
+    const refused = (await Promise.race([
+        Promise.all(busy.slice(12)),
+        new Promise((ok) => setTimeout(() => ok(null), 15000)),
+    ])) ?? (await Promise.all(busy.map((b) => Promise.race([b, new Promise((ok) => setTimeout(() => ok(null), 10))]))));
+    const answers = refused.filter(Boolean);
+    assert.ok(answers.length >= 8, `${answers.length} answers`);
+    for (const r of answers) {
+        assert.equal(r.status, 429);
+        assert.ok(Number(r.headers.get('retry-after')) >= 1);
+        assert.equal((await r.json()).error.code, 'rate_limit_exceeded');
+    }
+    for (const c of controllers) c.abort();
+    await until(async () => (await server.metric('runs_live')) === 0, 'all runs gone');
+});
+
+function connect() {
+    const { hostname, port } = new URL(server.url);
+    return net.connect(Number(port), hostname);
+}
+
+const raw = (text) => `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+
+test('two hundred clients that leave at random leave nothing behind', async () => {
+    const prompt = 'word '.repeat(300);
+    // The first round warms up what is made once.
+    let before;
+    for (let round = 0; round < 2; round++) {
+        await Promise.all(Array.from({ length: round ? 200 : 20 }, async (_, i) => {
+            const s = connect();
+            s.on('error', () => {});
+            const text = body({ messages: [{ role: 'user', content: i % 3 ? 'Hi' : prompt }], max_tokens: 200, ignore_eos: true, stream: i % 2 === 0 });
+            const wire = raw(text);
+            await new Promise((ok) => s.once('connect', ok));
+            s.write(i % 5 === 0 ? wire.slice(0, wire.length - 3) : wire);
+            await new Promise((ok) => setTimeout(ok, (i * 37) % 400));
+            if (i % 4 === 0) s.resetAndDestroy();
+            else s.destroy();
+        }));
+        await until(async () => (await server.metric('runs_live')) === 0 && (await server.metric('active')) === 0, 'no live run');
+        await until(async () => (await server.metric('open_requests')) <= 1, 'no open request');
+        if (!round) before = { fds: server.descriptors(), kib: server.residentKiB() };
+    }
+    await until(() => server.descriptors() <= before.fds + 2, 'no leaked descriptor');
+    assert.ok(server.residentKiB() < before.kib + 16 * 1024, `${before.kib} KiB grew to ${server.residentKiB()}`);
+    assert.equal(await server.metric('kv_blocks_free'), await server.metric('kv_blocks'));
+    assert.equal((await post('/v1/chat/completions', body())).status, 200);
+});
+
+test('a client that reads slowly does not hold up the others', async () => {
+    const slow = connect();
+    slow.on('error', () => {});
+    await new Promise((ok) => slow.once('connect', ok));
+    slow.pause();
+    slow.write(raw(body({ stream: true, max_tokens: 100000, ignore_eos: true })));
+    const r = await post('/v1/chat/completions', body({ max_tokens: 20 }));
+    assert.equal(r.status, 200);
+    slow.destroy();
+    await until(async () => (await server.metric('runs_live')) === 0, 'the slow run is gone');
+});
+
+test('health, page and metrics', async () => {
+    assert.deepEqual(await (await fetch(server.url + '/health')).json(), { status: 'ok' });
+    const page = await fetch(server.url + '/');
+    assert.match(page.headers.get('content-type'), /^text\/html/);
+    assert.ok(page.headers.get('content-security-policy'));
+    assert.match(await page.text(), /<title>/);
+    assert.ok((await server.metric('output_tokens_total')) > 0);
+});
+
+test('SIGTERM lets a running answer finish', async () => {
+    const other = await startServer({ args: ['--max-seqs', '2'] });
+    const r = fetch(other.url + '/v1/chat/completions', { method: 'POST', headers: json, body: body({ max_tokens: 200, ignore_eos: true }) });
+    await until(async () => (await other.metric('active')) > 0 || (await other.metric('output_tokens_total')) > 0, 'it runs');
+    const code = other.stop();
+    const answer = await (await r).json();
+    assert.equal(answer.usage.completion_tokens, 200);
+    assert.equal(await code, 0);
+});
