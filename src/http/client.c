@@ -130,7 +130,7 @@ static void set_limits(CURL *curl, const struct http_call *c)
     bool tls = str_eq_nocase(str_sub(str_c(c->url), 0, 8), STR("https://"));
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http,https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, c->max_redirects < 0 ? 0L : 1L);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)(c->max_redirects ? c->max_redirects : 5));
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(c->connect_timeout_ms ? c->connect_timeout_ms : 15000));

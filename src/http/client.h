@@ -23,7 +23,7 @@ struct http_call {
     int connect_timeout_ms;     // 0: 15 s
     int stall_timeout_ms;       // without a byte for so long; 0: 60 s
     int timeout_ms;             // for the whole call; 0: none
-    int max_redirects;          // 0: 5; never from https to http
+    int max_redirects;          // 0: 5; < 0: none; never from https to http
     struct buf *out;            // body of the answer; its maximum is the limit.  With on_bytes:
                                 // as much of the body of an error as fits.  NULL: dropped
 

@@ -59,6 +59,12 @@ static void send_file(struct hub *h, struct http_req *r)
     http_reply(r, from ? 206 : 200, "application/octet-stream", rest);
 }
 
+static void on_gone(struct http_req *r, void *arg)
+{
+    (void)r;
+    (void)arg;
+}
+
 static void on_request(struct http_req *r, void *arg)
 {
     struct hub *h = arg;
@@ -88,6 +94,7 @@ static void on_request(struct http_req *r, void *arg)
         http_write(r, STR("half"));
         http_abort(r);
     } else if (str_eq(path, STR("/hold"))) {
+        http_watch(r, on_gone, NULL, NULL);
         http_begin(r, 200, "text/plain");
     } else {
         http_reply(r, 404, "text/plain", STR("no such thing"));
