@@ -35,6 +35,11 @@ struct jinja_var {
     const char *name;
     const json_t *value; // borrowed for the call
     bool trusted;        // its strings count as the template's own text (bos_token ...)
+
+    /* NULL, or a NULL-ended list: strings right under one of these object keys count as the
+     * template's own text too.  Templates that build "<|" + role + "|>" need it for "role", whose
+     * value the caller must have checked against a fixed set of words. */
+    const char *const *trusted_keys;
 };
 
 /* A run of output bytes with one provenance; runs are in order and cover the output. */
