@@ -38,7 +38,11 @@ static bool map_part(struct gguf_part *part, const char *path, struct err *e)
         err_errno(e, ERR_IO, "map %s", path);
         goto done;
     }
-    *part = (struct gguf_part){.p = p, .n = (size_t)st.st_size, .mapped = true};
+    *part = (struct gguf_part){.p = p,
+                               .n = (size_t)st.st_size,
+                               .mapped = true,
+                               .dev = (uint64_t)st.st_dev,
+                               .ino = (uint64_t)st.st_ino};
     ok = true;
 done:
     close(fd);
@@ -224,6 +228,19 @@ void gguf_drop_pages(const struct gguf *g, const struct gguf_tensor *t)
         uintptr_t start = at & ~((uintptr_t)page - 1);
         (void)madvise((void *)start, at + t->size - start, MADV_DONTNEED); // a hint
     }
+}
+
+bool gguf_is_part(const struct gguf *g, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return false;
+    for (int i = 0; i < g->n_parts; i++) {
+        const struct gguf_part *part = &g->parts[i];
+        if (part->mapped && part->dev == (uint64_t)st.st_dev && part->ino == (uint64_t)st.st_ino)
+            return true;
+    }
+    return false;
 }
 
 /* Facts */

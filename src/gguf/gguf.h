@@ -117,6 +117,9 @@ MUST_CHECK bool gguf_open_bytes(struct gguf **out, str bytes, struct err *e);
 
 void gguf_close(struct gguf *g); // NULL is fine
 
+/* Is `path` one of the files that g reads?  (So that a tool does not write over its input.) */
+bool gguf_is_part(const struct gguf *g, const char *path);
+
 int gguf_version(const struct gguf *g);
 int gguf_n_parts(const struct gguf *g);
 uint64_t gguf_file_size(const struct gguf *g); // all parts

@@ -45,7 +45,8 @@ struct gguf_meta {
 struct gguf_part {
     const unsigned char *p; // the whole file
     size_t n;
-    bool mapped; // ours to unmap
+    bool mapped;       // ours to unmap
+    uint64_t dev, ino; // of the file, if mapped
 };
 
 struct gguf {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -439,6 +440,9 @@ static void gguf_merges_parts(void **state)
     assert_true(t && *(const float *)t->data == 2.0f);
     gguf_drop_pages(g, t);
     assert_true(*(const float *)t->data == 2.0f); // read again from the file
+    assert_true(gguf_is_part(g, first) && gguf_is_part(g, path));
+    assert_false(gguf_is_part(g, s->dir));
+    assert_false(gguf_is_part(g, in(s, path, "none.gguf")));
     gguf_close(g);
     g = NULL;
 
