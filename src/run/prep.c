@@ -11,8 +11,16 @@ static bool prepare(struct run *run, struct err *e)
         if (atomic_load_explicit(&run->dropped, memory_order_relaxed))
             return err_set(e, ERR_CANCELED, "the request was cancelled");
         struct run_part *p = &run->parts[i];
-        if (!chat_tokenize(run->model->tmpl, run->request, i, &p->ids, e))
-            return false;
+        if (chat_tokenize(run->model->tmpl, run->request, i, &p->ids, e))
+            continue;
+        if (e->code == ERR_LIMIT && !e->where[0]) {
+            err_set_at(e, ERR_INPUT, run->request->messages ? "messages" : "prompt",
+                       "the prompt has more than %zu tokens; this server's context length is %d "
+                       "tokens",
+                       p->ids.max, sched_n_ctx(run->model->sched));
+            err_kind(e, "context_length_exceeded");
+        }
+        return false;
     }
     return true;
 }

@@ -154,9 +154,9 @@ struct run *run_start(struct runs *rs, struct chat_request *r,
     for (size_t i = 0; i < run->n_parts; i++) {
         run->parts[i].run = run;
         run->parts[i].index = (int)i;
-        // One more than fits, so that "too long" is seen as such; far more is refused while
-        // tokenizing.
-        tok_ids_init(&run->parts[i].ids, (size_t)sched_n_ctx(model->sched) * 16 + 1024);
+        // Far more than fits, so that the error can give the exact number.
+        tok_ids_init(&run->parts[i].ids,
+                     size_max((size_t)1 << 20, (size_t)sched_n_ctx(model->sched) * 4));
     }
     rs->counts.live++;
     rs->counts.started++;

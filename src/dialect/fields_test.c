@@ -1,0 +1,71 @@
+/* dialect/fields_test.c - the table reader: kinds, ranges, null, refusal, what is ignored. */
+#include "dialect/fields.h"
+
+#include "test.h"
+
+struct row {
+    bool flag;
+    int64_t count;
+    double rate;
+    str name;
+    const json_t *list;
+};
+
+#define AT(member) offsetof(struct row, member)
+
+static const struct field fields[] = {
+    {"flag", FIELD_BOOL, AT(flag)},
+    {"count", FIELD_INT, AT(count), 1, 10},
+    {"rate", FIELD_NUM, AT(rate), -2, 2},
+    {"name", FIELD_STR, AT(name), .required = true},
+    {"list", FIELD_ARRAY, AT(list)},
+    {"label", FIELD_TAKE},
+    {"audio", FIELD_REFUSE, .note = "answers are text only"},
+};
+
+static void fields_are_done_taken_or_refused(void **state)
+{
+    static const struct {
+        const char *name, *body, *where, *kind, *ignored;
+    } rows[] = {
+        {"all there", "{\"name\":\"n\",\"flag\":true,\"count\":3,\"rate\":0.5,\"list\":[1]}", NULL,
+         "", ""},
+        {"null is absent", "{\"name\":\"n\",\"count\":null,\"audio\":null}", NULL, "", ""},
+        {"whole reals are integers", "{\"name\":\"n\",\"count\":4.0}", NULL, "", ""},
+        {"required", "{}", "name", "missing_required_parameter", ""},
+        {"required is not null", "{\"name\":null}", "name", "missing_required_parameter", ""},
+        {"no boolean", "{\"name\":\"n\",\"flag\":1}", "flag", "invalid_type", ""},
+        {"no integer", "{\"name\":\"n\",\"count\":1.5}", "count", "invalid_type", ""},
+        {"no string", "{\"name\":7}", "name", "invalid_type", ""},
+        {"no array", "{\"name\":\"n\",\"list\":{}}", "list", "invalid_type", ""},
+        {"too small", "{\"name\":\"n\",\"count\":0}", "count", "out_of_range", ""},
+        {"too large", "{\"name\":\"n\",\"rate\":2.1}", "rate", "out_of_range", ""},
+        {"refused", "{\"name\":\"n\",\"audio\":{\"voice\":\"x\"}}", "audio", "unsupported_value",
+         ""},
+        {"asks for nothing", "{\"name\":\"n\",\"audio\":false}", NULL, "", ""},
+        {"taken and unknown", "{\"name\":\"n\",\"label\":\"x\",\"new\":1}", NULL, "", "label, new"},
+        {"no header out of a name", "{\"name\":\"n\",\"a\\r\\nb, c\":1}", NULL, "", "a??b??c"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct err e = {0};
+        struct row out = {.count = -1};
+        struct buf ignored = BUF_INIT(1000);
+        json_t *body = json_parse(str_c(rows[i].body), &e);
+        assert_non_null(body);
+        bool ok = fields_read(fields, COUNT(fields), body, &out, "", &ignored, &e);
+        assert_int_equal(ok, rows[i].where == NULL);
+        if (!ok) {
+            check_str(str_c(e.where), str_c(rows[i].where), rows[i].name);
+            check_str(str_c(e.kind), str_c(rows[i].kind), rows[i].name);
+        }
+        check_bytes(&ignored, rows[i].ignored, rows[i].name);
+        json_decref(body);
+        buf_free(&ignored);
+    }
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(fields_are_done_taken_or_refused),
+};
+TEST_FILE(tests)
