@@ -124,6 +124,21 @@ static void gguf_refuses_every_prefix(void **state)
     buf_free(&b);
 }
 
+static void gguf_reads_version_2(void **state)
+{
+    (void)state;
+    struct buf b = BUF_INIT(SAMPLE_MAX);
+    struct gguf *g = NULL;
+    struct err e = {0};
+    write_sample(&b);
+    b.p[4] = 2;
+    assert_true(gguf_open_bytes(&g, buf_as_str(&b), &e));
+    assert_int_equal(gguf_version(g), 2);
+    assert_int_equal(gguf_n_tensors(g), 2);
+    gguf_close(g);
+    buf_free(&b);
+}
+
 static void gguf_survives_changed_bytes(void **state)
 {
     (void)state;
@@ -612,6 +627,7 @@ static void writer_copies_keys(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(gguf_reads_what_was_written),
     cmocka_unit_test(gguf_refuses_every_prefix),
+    cmocka_unit_test(gguf_reads_version_2),
     cmocka_unit_test(gguf_survives_changed_bytes),
     cmocka_unit_test(gguf_reaches_its_memory_cap_cleanly),
     cmocka_unit_test(gguf_names_what_is_wrong),
