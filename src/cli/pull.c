@@ -93,9 +93,11 @@ static void show_bar(const struct pull *p, uint64_t have, uint64_t total)
     bar[BAR_WIDTH] = '\0';
     if (total > have && p->rate > 1)
         time_text(left, (double)(total - have) / p->rate);
-    fprintf(stderr, "\r\033[K[%s] %3d%%  %s of %s  %s/s  %s", bar,
+    fprintf(stderr, "\r\033[K[%s] %3d%%  %s of %s", bar,
             total ? (int)((double)have * 100 / (double)total) : 0, cli_size_text(a, (double)have),
-            total ? cli_size_text(b, (double)total) : "?", cli_size_text(r, p->rate), left);
+            total ? cli_size_text(b, (double)total) : "?");
+    if (p->rate > 1)
+        fprintf(stderr, "  %s/s  %s", cli_size_text(r, p->rate), left);
 }
 
 static bool on_progress(uint64_t have, uint64_t total, void *arg)
