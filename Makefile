@@ -6,7 +6,7 @@ PORT  ?= 8080
 ARGS  ?=
 CMAKE  = cmake -G Ninja -DCMAKE_BUILD_TYPE=$(TYPE)
 
-.PHONY: all setup run test asan tsan fuzz fuzz-run bench format check clean help
+.PHONY: all setup setup-tests run test asan tsan fuzz fuzz-run bench format check clean help
 
 all: setup
 	@$(CMAKE) -S . -B $(BUILD) >/dev/null
@@ -15,32 +15,34 @@ all: setup
 setup:
 	@scripts/setup
 
+setup-tests:
+	@scripts/setup --tests
+
 run: all
 	@exec $(BUILD)/confab serve $(if $(MODEL),-m $(MODEL)) --port $(PORT) $(ARGS)
 
-test: setup
+test: setup-tests
 	@$(CMAKE) -S . -B $(BUILD) -DCONFAB_WERROR=ON >/dev/null
 	@cmake --build $(BUILD)
 	@ctest --test-dir $(BUILD) --output-on-failure
 	@scripts/test-e2e $(BUILD)/confab
 
-asan: setup
+asan: setup-tests
 	@CC=clang $(CMAKE) -S . -B $(BUILD)-asan -DCONFAB_SAN=address >/dev/null
 	@cmake --build $(BUILD)-asan
 	@ctest --test-dir $(BUILD)-asan --output-on-failure
 
-tsan: setup
+tsan: setup-tests
 	@CC=clang $(CMAKE) -S . -B $(BUILD)-tsan -DCONFAB_SAN=thread >/dev/null
 	@cmake --build $(BUILD)-tsan
 	@ctest --test-dir $(BUILD)-tsan --output-on-failure
 
-fuzz: setup
+fuzz: setup-tests
 	@CC=clang $(CMAKE) -S . -B $(BUILD)-fuzz -DCONFAB_FUZZ=ON >/dev/null
 	@cmake --build $(BUILD)-fuzz
 	@scripts/fuzz $(BUILD)-fuzz
 
 bench: all
-	@cmake --build $(BUILD) --target help | grep -o 'bench_[a-z]*' | sort -u | xargs -r cmake --build $(BUILD) --target
 	@scripts/bench $(BUILD) $(MODEL)
 
 format:
