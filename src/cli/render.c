@@ -25,11 +25,14 @@ static const char help[] =
     "input.\n"
     "      --now UNIX   the time that the template sees, in seconds since 1970\n"
     "      --spans      print runs of one origin, a line each: trusted or user, then the text in "
-    "JSON\n";
+    "JSON\n"
+    "      --lines      the input is many objects, one a line; each gives a line of JSON with its\n"
+    "                   text, or with error and where\n";
 
 static const struct option options[] = {
     {"now", required_argument, NULL, 'n'},
     {"spans", no_argument, NULL, 's'},
+    {"lines", no_argument, NULL, 'l'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -102,76 +105,141 @@ static void put_spans(const struct jinja_out *out, struct buf *text)
     }
 }
 
-static int render(const char *path, str template, json_t *input, int64_t now, bool spans)
+static bool flush(struct buf *out, struct err *e)
 {
-    struct err e = {0};
-    struct jinja *t = jinja_compile(template, &e);
-    if (!t)
-        return fail(path, template, &e);
-    struct jinja_out out;
-    struct buf text = BUF_INIT(OUTPUT_MAX * 4);
+    bool ok = !out->full && fwrite(out->p ? out->p : "", 1, out->n, stdout) == out->n &&
+              fflush(stdout) == 0;
+    buf_clear(out);
+    return ok || err_errno(e, ERR_IO, "writing to standard output");
+}
+
+static bool render(const struct jinja *t, json_t *input, int64_t now, struct jinja_out *out,
+                   struct err *e)
+{
+    if (!json_is_object(input))
+        return err_set(e, ERR_INPUT, "the input is not a JSON object");
     struct jinja_var *vars = mem_calloc(json_object_size(input) + 1, sizeof *vars);
     size_t n = read_vars(input, vars);
+    bool ok = jinja_render(t, vars, n, now, jinja_limits_default(), out, e);
+    mem_free(vars);
+    return ok;
+}
+
+static int render_one(const char *path, str source, const struct jinja *t, json_t *input,
+                      int64_t now, bool spans)
+{
+    struct err e = {0};
+    struct jinja_out out;
+    struct buf text = BUF_INIT(OUTPUT_MAX * 8);
     jinja_out_init(&out, OUTPUT_MAX);
     int code = 0;
-    if (!jinja_render(t, vars, n, now, jinja_limits_default(), &out, &e)) {
-        code = fail(path, template, &e);
+    if (!render(t, input, now, &out, &e)) {
+        code = fail(path, source, &e);
     } else {
         if (spans)
             put_spans(&out, &text);
-        str shown = spans ? buf_as_str(&text) : buf_as_str(&out.text);
-        if (fwrite(shown.p ? shown.p : "", 1, shown.n, stdout) != shown.n || fflush(stdout) != 0) {
-            err_errno(&e, ERR_IO, "writing to standard output");
+        else
+            buf_str(&text, buf_as_str(&out.text));
+        if (!flush(&text, &e))
             code = fail("-", STR(""), &e);
-        }
     }
     buf_free(&text);
     jinja_out_free(&out);
-    mem_free(vars);
+    return code;
+}
+
+/* One line of input to one line of output. */
+static void render_line(const struct jinja *t, str line, int64_t now, struct buf *text)
+{
+    struct err e = {0};
+    struct jinja_out out;
+    jinja_out_init(&out, OUTPUT_MAX);
+    json_t *input = json_parse(line, &e);
+    if (input && render(t, input, now, &out, &e)) {
+        buf_c(text, "{\"text\":");
+        json_write_str(text, buf_as_str(&out.text), JSON_PLAIN);
+    } else {
+        buf_c(text, "{\"error\":");
+        json_write_str(text, str_c(e.msg), JSON_PLAIN);
+        buf_c(text, ",\"where\":");
+        json_write_str(text, str_c(e.where), JSON_PLAIN);
+        buf_c(text, ",\"code\":");
+        json_write_str(text, str_c(err_code_name(e.code)), JSON_PLAIN);
+    }
+    buf_c(text, "}\n");
+    json_decref(input);
+    jinja_out_free(&out);
+}
+
+static int render_lines(const struct jinja *t, str input, int64_t now)
+{
+    struct err e = {0};
+    struct buf text = BUF_INIT(OUTPUT_MAX * 8);
+    bool ok = true;
+    for (str line; ok && input.n && str_cut(&input, '\n', &line);) {
+        render_line(t, line, now, &text);
+        ok = flush(&text, &e);
+    }
+    buf_free(&text);
+    return ok ? 0 : fail("-", STR(""), &e);
+}
+
+struct task {
+    const char *template, *input;
+    int64_t now;
+    bool spans, lines;
+};
+
+static int run(const struct task *k)
+{
+    struct err e = {0};
+    struct buf source = BUF_INIT(FILE_MAX), text = BUF_INIT(FILE_MAX);
+    struct jinja *t = NULL;
+    json_t *input = NULL;
+    int code = 1;
+    if (!read_template(k->template, &source, &e))
+        fail(k->template, STR(""), &e);
+    else if (!(t = jinja_compile(buf_as_str(&source), &e)))
+        fail(k->template, buf_as_str(&source), &e);
+    else if (!file_read(k->input, &text, &e))
+        fail(k->input, STR(""), &e);
+    else if (k->lines)
+        code = render_lines(t, buf_as_str(&text), k->now);
+    else if (!(input = json_parse(buf_as_str(&text), &e)))
+        fail(k->input, buf_as_str(&text), &e);
+    else
+        code = render_one(k->template, buf_as_str(&source), t, input, k->now, k->spans);
+    json_decref(input);
     jinja_free(t);
+    buf_free(&source);
+    buf_free(&text);
     return code;
 }
 
 int cli_render(int argc, char **argv)
 {
-    int64_t now = clock_unix_ms() / 1000;
-    bool spans = false;
+    struct task k = {.now = clock_unix_ms() / 1000};
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (c) {
         case 'n':
-            if (!str_to_i64(str_c(optarg), &now)) {
+            if (!str_to_i64(str_c(optarg), &k.now)) {
                 fprintf(stderr, "confab render: --now takes seconds since 1970, not '%s'\n",
                         optarg);
                 return 2;
             }
             break;
-        case 's': spans = true; break;
+        case 's': k.spans = true; break;
+        case 'l': k.lines = true; break;
         case 'h': fputs(help, stdout); return 0;
         default: fputs(help, stderr); return 2;
         }
     }
-    if (argc - optind != 2) {
+    if (argc - optind != 2 || (k.spans && k.lines)) {
         fputs(help, stderr);
         return 2;
     }
-
-    struct err e = {0};
-    struct buf template = BUF_INIT(FILE_MAX), json = BUF_INIT(FILE_MAX);
-    json_t *input = NULL;
-    int code = 1;
-    if (!read_template(argv[optind], &template, &e))
-        fail(argv[optind], STR(""), &e);
-    else if (!file_read(argv[optind + 1], &json, &e))
-        fail(argv[optind + 1], STR(""), &e);
-    else if (!(input = json_parse(buf_as_str(&json), &e)))
-        fail(argv[optind + 1], buf_as_str(&json), &e);
-    else if (!json_is_object(input))
-        fprintf(stderr, "confab render: %s: not a JSON object\n", argv[optind + 1]);
-    else
-        code = render(argv[optind], buf_as_str(&template), input, now, spans);
-    json_decref(input);
-    buf_free(&template);
-    buf_free(&json);
-    return code;
+    k.template = argv[optind];
+    k.input = argv[optind + 1];
+    return run(&k);
 }
