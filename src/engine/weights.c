@@ -280,6 +280,7 @@ bool engine_plan(struct engine_plan **out, struct engine_weights *w, const struc
                  const struct gguf *g, struct err *e)
 {
     struct engine_plan *p = mem_calloc(1, sizeof *p);
+    *w = (struct engine_weights){0};
     p->g = g;
     p->h = h;
     // Layers count for nothing until the file has shown tensors for them.
@@ -288,7 +289,6 @@ bool engine_plan(struct engine_plan **out, struct engine_weights *w, const struc
                 gguf_n_tensors(g));
         goto fail;
     }
-    *w = (struct engine_weights){0};
     w->layers = mem_calloc((size_t)h->n_layer, sizeof *w->layers);
     p->used = mem_calloc((size_t)h->n_layer * (COUNT(mats) + COUNT(vecs)) + 8, sizeof *p->used);
     if (!plan_globals(p, w, e) || !plan_layers(p, w, e) || !none_left(p, w, e))

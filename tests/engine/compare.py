@@ -11,9 +11,15 @@ out of a build that has it.  --exact names the oracle that multiplies with activ
 
 For every model: mean KL(exact || ours), KL(exact || other oracles), KL(first || ours),
 KL(first || other oracles), and the positions where the most likely token is the same.
+--record DIR instead writes what src/engine/vectors_test.c reads: the first oracle's largest logits at
+some positions of models that the test makes again from their seed, and a tolerance: twice the RMS
+distance of ours when it was recorded, which must be no more than 1.5 times the reference's own.
+
 Fails when ours is further from the exact oracle than 1.25 times the furthest other oracle, or further
 from the first than 1.25 times the furthest other oracle and the exact one gave no cover."""
 import argparse
+import array
+import math
 import os
 import random
 import subprocess
@@ -70,6 +76,47 @@ def models(args, driver):
                 yield label, path, 512, min(n, n_ctx), n_ctx
 
 
+def record(args, driver, oracles):
+    """One file a preset; rows `model MIX N_CTX TOLERANCE`, then `POSITION ID LOGIT ID LOGIT ...`."""
+    jobs = [(f, TYPES if f == "tiny-llama" else ["F32", "Q8_0", "Q4_K_S"]) for f in FAMILIES]
+    jobs += [(v, ["F32"]) for v in VARIANTS]
+    path = os.path.join(args.work, "model.gguf")
+    for preset, types in jobs:
+        n = 300 if preset == "tiny-gemma3" else 96
+        rng = random.Random(preset)
+        tokens = [1] + [rng.randrange(3, 512) for _ in range(n - 1)]
+        lines = [f"preset {preset}", "tokens " + " ".join(map(str, tokens))]
+        for t in types:
+            subprocess.run([driver, "make", preset, t, "pure", path], check=True)
+            for n_ctx in (4096, 512) if preset == "tiny-phi3-long" else (1024,):
+                def logits(command):
+                    a = array.array("f")
+                    with open(run(command, tokens, os.path.join(args.work, "out")), "rb") as f:
+                        a.frombytes(f.read())
+                    return a
+                refs = [logits([p, path, u, "1", str(n_ctx)]) for p, u in oracles.values()]
+                ours = logits([driver, path, "96", "2", args.mask, str(n_ctx)])
+                v = len(ours) // n
+                picks = []
+                for pos in sorted({0, 1, *range(13, n, 27), n - 1}):
+                    row = refs[0][pos * v:(pos + 1) * v]
+                    picks.append((pos, sorted(range(v), key=lambda i: -row[i])[:6]))
+                at = [pos * v + i for pos, ids in picks for i in ids]
+
+                def rms(x):
+                    return math.sqrt(sum((x[i] - refs[0][i]) ** 2 for i in at) / len(at))
+                mine, theirs = rms(ours), max(rms(r) for r in refs[1:])
+                if mine > 1.5 * theirs:
+                    sys.exit(f"{preset} {t}: {mine:.2e} from the reference, its builds {theirs:.2e}")
+                print(f"{preset} {t} {n_ctx}: rms {mine:.2e}, reference's own {theirs:.2e}")
+                lines.append(f"model {t} {n_ctx} {max(2 * mine, 1e-4):.2e}")
+                for pos, ids in picks:
+                    lines.append(f"{pos} " + " ".join(f"{i} {refs[0][pos * v + i]:.5f}"
+                                                      for i in ids))
+        with open(os.path.join(args.record, preset + ".txt"), "w") as f:
+            f.write("\n".join(lines) + "\n")
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--build", required=True)
@@ -79,6 +126,7 @@ def main():
     ap.add_argument("--story")
     ap.add_argument("--only", default="")
     ap.add_argument("--mask", default="avx2")
+    ap.add_argument("--record")
     ap.add_argument("--work")
     args = ap.parse_args()
     args.work = args.work or tempfile.mkdtemp()
@@ -89,6 +137,8 @@ def main():
         oracles[name] = rest.rsplit(":", 1)
     names = list(oracles)
     first, exact = names[0], args.exact
+    if args.record:
+        return record(args, driver, oracles)
 
     others = [n for n in names if n != exact]
     head = ["model", "positions"]

@@ -40,7 +40,7 @@ int main(int argc, char ** argv) {
     cp.n_ctx = (uint32_t) atoi(argv[4]);
     cp.n_batch = (uint32_t) n;
     cp.n_ubatch = (uint32_t) atoi(argv[2]);
-    cp.n_threads = cp.n_threads_batch = 2;
+    cp.n_threads = cp.n_threads_batch = 1;
     cp.flash_attn_type = atoi(argv[3]) ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     llama_context * ctx = llama_init_from_model(model, cp);
     if (!ctx) {

@@ -1,0 +1,192 @@
+/* engine/vectors_test.c - logits recorded from the reference, for models that the test writes again
+ * from their seed.  tests/engine/compare.py records them and tells what the tolerance means. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+#include "gguf/mix.h"
+#include "gguf/synth.h"
+#include "kern/cpu.h"
+#include "kern/kern.h"
+#include "test.h"
+
+#include <math.h>
+
+#define TOKENS_MAX 512
+#define DIR        "tests/vectors/engine/"
+
+/* A file being read, and the model of its last `model` line. */
+struct vectors {
+    char preset[32];
+    int32_t tokens[TOKENS_MAX];
+    int n_tokens;
+    unsigned cpu_mask;
+    int limit; // positions that are looked at
+    // of the model
+    char mix[16];
+    double tolerance, squares;
+    int n_compared;
+    float *logits; // [n_tokens][n_vocab]
+    int n_vocab;
+};
+
+static bool quant(int type, const float *x, void *row, int cols)
+{
+    return kern_quant_row(type, x, row, cols);
+}
+
+static double next_number(str *line)
+{
+    str word;
+    double v;
+    assert_true(str_cut(line, ' ', &word) && str_to_double(word, &v));
+    return v;
+}
+
+/* All logits of the file's tokens, in steps of 48 rows. */
+static void compute(struct vectors *v, const struct gguf *g, int n_ctx)
+{
+    struct engine_conf conf = engine_conf_default();
+    struct engine *en;
+    struct err e;
+    conf.n_threads = 2;
+    conf.max_rows = conf.max_logits = 48;
+    conf.kv_tokens = TOKENS_MAX;
+    conf.n_ctx = n_ctx;
+    conf.cpu_mask = v->cpu_mask;
+    assert_true(engine_open(&en, g, &conf, &e));
+    v->n_vocab = engine_info(en)->n_vocab;
+    v->logits =
+        mem_realloc(v->logits, (size_t)v->n_tokens * (size_t)v->n_vocab * sizeof *v->logits);
+
+    int32_t blocks[TOKENS_MAX / ENGINE_BLOCK];
+    struct engine_seq seq = {blocks, (v->n_tokens + ENGINE_BLOCK - 1) / ENGINE_BLOCK};
+    for (int i = 0; i < seq.n_blocks; i++)
+        blocks[i] = engine_kv_take(en);
+    for (int at = 0; at < v->n_tokens; at += 48) {
+        struct engine_row rows[48];
+        const float *out;
+        int n = int_min(48, v->n_tokens - at);
+        for (int i = 0; i < n; i++)
+            rows[i] = (struct engine_row){v->tokens[at + i], at + i, &seq, true};
+        assert_true(engine_step(en, rows, n, &out, NULL, &e));
+        memcpy(v->logits + (size_t)at * (size_t)v->n_vocab, out,
+               (size_t)n * (size_t)v->n_vocab * sizeof *out);
+    }
+    engine_close(en);
+}
+
+static void begin_model(struct vectors *v, str line)
+{
+    struct gguf_synth s;
+    struct gguf *g;
+    struct err e;
+    struct buf bytes = BUF_INIT(1u << 28);
+    str mix;
+    assert_true(str_cut(&line, ' ', &mix));
+    snprintf(v->mix, sizeof v->mix, "%.*s", STR_ARG(mix));
+    int n_ctx = (int)next_number(&line);
+    v->tolerance = next_number(&line);
+    v->squares = 0;
+    v->n_compared = 0;
+
+    assert_true(gguf_synth_preset(v->preset, &s));
+    s.mix = gguf_mix_named(mix);
+    s.pure = true;
+    s.quant = quant;
+    struct gguf_writer *w = gguf_writer_to(&bytes);
+    assert_true(gguf_synth_write(w, &s, &e) && gguf_writer_finish(w, &e));
+    gguf_writer_close(w);
+    assert_true(gguf_open_bytes(&g, buf_as_str(&bytes), &e));
+    compute(v, g, n_ctx);
+    gguf_close(g);
+    buf_free(&bytes);
+}
+
+static void end_model(const struct vectors *v)
+{
+    if (v->n_compared == 0)
+        return;
+    double rms = sqrt(v->squares / v->n_compared);
+    if (!(rms <= v->tolerance))
+        fail_msg("%s %s: %d logits are %.2e (RMS) from the recorded ones; %.2e is allowed",
+                 v->preset, v->mix, v->n_compared, rms, v->tolerance);
+}
+
+static void compare_position(struct vectors *v, str line)
+{
+    int pos = (int)next_number(&line);
+    if (pos >= v->n_tokens) {
+        assert_int_equal(v->n_tokens, v->limit);
+        return;
+    }
+    while (line.n) {
+        int id = (int)next_number(&line);
+        double want = next_number(&line);
+        assert_in_range(id, 0, v->n_vocab - 1);
+        double d = v->logits[(size_t)pos * (size_t)v->n_vocab + (size_t)id] - want;
+        v->squares += d * d;
+        v->n_compared++;
+    }
+}
+
+static void check_file(const char *name, unsigned cpu_mask, int limit)
+{
+    struct vectors *v = mem_calloc(1, sizeof *v);
+    struct buf text = BUF_INIT(1 << 20);
+    struct err e;
+    char path[128];
+    v->cpu_mask = cpu_mask;
+    v->limit = limit;
+    snprintf(path, sizeof path, DIR "%s.txt", name);
+    assert_true(file_read(path, &text, &e));
+    str rest = buf_as_str(&text), line;
+    int models = 0;
+    while (str_cut(&rest, '\n', &line)) {
+        str after;
+        if (line.n == 0)
+            continue;
+        if (str_starts(line, STR("preset "))) {
+            after = str_from(line, 7);
+            snprintf(v->preset, sizeof v->preset, "%.*s", STR_ARG(after));
+        } else if (str_starts(line, STR("tokens "))) {
+            after = str_from(line, 7);
+            while (after.n && v->n_tokens < v->limit)
+                v->tokens[v->n_tokens++] = (int32_t)next_number(&after);
+        } else if (str_starts(line, STR("model "))) {
+            end_model(v);
+            begin_model(v, str_from(line, 6));
+            models++;
+        } else {
+            compare_position(v, line);
+        }
+    }
+    end_model(v);
+    assert_true(models > 0 && v->n_compared > 0);
+    buf_free(&text);
+    mem_free(v->logits);
+    mem_free(v);
+}
+
+static void engine_agrees_with_recorded_logits(void **state)
+{
+    static const char *const names[] = {
+        "tiny-llama", "tiny-llama3", "tiny-linear", "tiny-yarn",      "tiny-qwen2",
+        "tiny-qwen3", "tiny-gemma3", "tiny-phi3",   "tiny-phi3-long",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++)
+        check_file(names[i], 0, TOKENS_MAX);
+}
+
+/* The lowest kernel level, on all types; slow, so on the first positions. */
+static void engine_agrees_without_vectors(void **state)
+{
+    (void)state;
+    check_file("tiny-llama", CPU_F16C, 14);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(engine_agrees_with_recorded_logits),
+    cmocka_unit_test(engine_agrees_without_vectors),
+};
+TEST_FILE(tests)
