@@ -25,9 +25,18 @@ void http_conn_kick(struct http_conn *c)
     event_add(&c->again, &(struct timeval){0, 0});
 }
 
+/* Counts what the body of the current request takes. */
+static void count_held(struct http_conn *c)
+{
+    size_t now = c->req ? c->req->parse.body.cap : 0;
+    c->s->held += now - c->held; // wraps on the way down, and comes out right
+    c->held = now;
+}
+
 void http_conn_answered(struct http_conn *c, bool keep)
 {
     c->phase = keep && !c->reset && !c->s->draining ? PHASE_IDLE : PHASE_FLUSH;
+    count_held(c);
     http_conn_kick(c);
 }
 
@@ -36,6 +45,7 @@ static void drop_req(struct http_conn *c)
     if (c->req)
         http_req_free(c->req);
     c->req = NULL;
+    count_held(c);
 }
 
 void http_conn_left(struct http_conn *c)
@@ -47,6 +57,7 @@ void http_conn_left(struct http_conn *c)
         // Without on_gone the owner cannot know: the request stays until it is answered.
         c->req = NULL;
         r->conn = NULL;
+        count_held(c);
         if (r->on_gone) {
             r->leaving = true;
             r->on_gone(r, r->watch_arg);
@@ -109,7 +120,10 @@ static bool conn_parse(struct http_conn *c)
         got = http_parse_feed(&r->parse, &in);
     }
     buf_consume(&c->ahead, c->ahead.n - in.n);
-    if (got == HTTP_PARSED_BAD) {
+    count_held(c);
+    if (c->s->held > c->s->conf.max_held && c->held > 0) {
+        http_conn_refuse(c, 503, "The server holds too many large requests; try again later.");
+    } else if (got == HTTP_PARSED_BAD) {
         http_conn_refuse(c, r->parse.status, r->parse.why);
     } else if (got == HTTP_PARSED_DONE) {
         c->phase = PHASE_ANSWER;

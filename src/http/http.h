@@ -25,8 +25,11 @@ struct http_conf {
     int body_timeout_ms;  // a request not complete by then is answered 408 and closed
     int idle_timeout_ms;  // keep-alive connections without a request are closed
     int stall_timeout_ms; // a client that takes none of its waiting bytes for so long has left
-    int max_connections;  // more are answered 503 and closed
-    size_t max_unsent;    // bytes queued to a slow reader before http_writable says no
+    int max_connections;  // beyond these the oldest idle one goes; when none is idle, more are
+                          // answered 503 and closed
+    size_t max_held;   // bodies of all requests together (raised to fit one of max_body); what does
+                       // not fit is answered 503
+    size_t max_unsent; // bytes queued to a slow reader before http_writable says no
 };
 struct http_conf http_conf_default(void);
 

@@ -45,6 +45,7 @@ struct http_conn {
     struct buf ahead;     // received behind the request that is being answered
     struct http_req *req; // in PHASE_RECEIVE and PHASE_ANSWER
     uint64_t n_requests, n_sent;
+    size_t held;              // memory of the request's body, as counted in the server's `held`
     bool can_read, can_write; // no EAGAIN since the last edge
     bool eof;                 // the peer has sent its last byte
     bool refused_room;        // http_writable said no since on_room was last called
@@ -64,6 +65,7 @@ struct http_server {
     int port;
     struct http_conn *conns;
     int n_conns, n_extra;
+    size_t held; // sum over conns
     bool draining;
     int64_t date_s; // the second that date[] shows
     char date[40];

@@ -24,8 +24,23 @@ struct http_conf http_conf_default(void)
         .idle_timeout_ms = 75000,
         .stall_timeout_ms = 120000,
         .max_connections = 1024,
+        .max_held = 256u << 20,
         .max_unsent = 256 * 1024,
     };
+}
+
+/* Closes the first connection that waits between requests, to make room.  False when none does. */
+static bool drop_idle(struct http_server *s)
+{
+    struct http_conn *c;
+    DL_FOREACH(s->conns, c)
+    {
+        if (c->phase != PHASE_IDLE || c->ahead.n > 0 || evbuffer_get_length(c->out) > 0)
+            continue;
+        http_conn_free(c);
+        return true;
+    }
+    return false;
 }
 
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *addr, int len,
@@ -34,7 +49,7 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
     struct http_server *s = arg;
     (void)l;
     (void)len;
-    bool extra = s->n_conns >= s->conf.max_connections;
+    bool extra = s->n_conns >= s->conf.max_connections && !drop_idle(s);
     if (extra && s->n_extra >= EXTRA_MAX)
         close(fd);
     else
@@ -132,6 +147,8 @@ bool http_listen(struct http_server **out, struct event_base *base, const struct
     struct http_server *s = mem_calloc(1, sizeof *s);
     s->base = base;
     s->conf = *conf;
+    size_t one = conf->max_body + conf->max_body / 2 + 4096; // the largest, as buffers grow
+    s->conf.max_held = size_max(conf->max_held, one);
     s->handler = handler;
     s->on_error = on_error;
     s->arg = arg;

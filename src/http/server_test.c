@@ -651,13 +651,14 @@ static void server_limits_connections(void **state)
     (void)state;
     start(&f, &conf);
     struct buf got = BUF_INIT(65536);
-    int a = client(&f), b = client(&f), c = client(&f);
+    int a = client(&f), b = client(&f);
     say(a, "GET /hold HTTP/1.1\r\n" HOST "\r\n");
     say(b, "GET /hold HTTP/1.1\r\n" HOST "\r\n");
+    until(&f, &f.n_held, 2);
+    int c = client(&f);
     assert_true(hear(&f, c, &got, NULL));
     assert_true(str_starts(buf_as_str(&got), STR("HTTP/1.1 503 ")));
     assert_true(str_find(buf_as_str(&got), STR("Retry-After: 1\r\n")) > 0);
-    until(&f, &f.n_held, 2);
     close(a);
     close(c);
     until(&f, &f.gone, 1);
@@ -668,6 +669,67 @@ static void server_limits_connections(void **state)
     close(b);
     close(c);
     buf_free(&got);
+    stop(&f);
+}
+
+/* A new client is worth more than one that says nothing. */
+static void server_makes_room_by_closing_the_idle(void **state)
+{
+    struct fixture f;
+    struct http_conf conf = test_conf();
+    conf.max_connections = 2;
+    (void)state;
+    start(&f, &conf);
+    struct buf got = BUF_INIT(65536);
+    int silent = client(&f), busy = client(&f);
+    say(busy, "GET /hold HTTP/1.1\r\n" HOST "\r\n");
+    until(&f, &f.n_held, 1);
+    int fresh = client(&f);
+    say(fresh, "GET /two HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(hear(&f, fresh, &got, "two\r\n0\r\n\r\n"));
+    buf_clear(&got);
+    assert_true(hear(&f, silent, &got, NULL));
+    check_bytes(&got, "", "silent");
+    assert_int_equal(f.gone, 0);
+    close(silent);
+    close(busy);
+    close(fresh);
+    buf_free(&got);
+    stop(&f);
+}
+
+/* Bodies are bounded together too, while they arrive and while they wait. */
+static void server_bounds_all_bodies_together(void **state)
+{
+    struct fixture f;
+    struct http_conf conf = test_conf();
+    conf.max_body = 60000;
+    conf.max_held = 0; // room for one
+    (void)state;
+    start(&f, &conf);
+    struct buf got = BUF_INIT(65536), text = BUF_INIT(100000);
+    buf_c(&text, "POST /hold HTTP/1.1\r\n" HOST "Content-Length: 60000\r\n\r\n");
+    for (int i = 0; i < 60000; i++)
+        buf_char(&text, 'x');
+    int a = client(&f), b = client(&f);
+    say(a, buf_cstr(&text));
+    until(&f, &f.n_held, 1);
+    say(b, buf_cstr(&text));
+    assert_true(hear(&f, b, &got, "\"status\":503"));
+    close(b);
+    http_reply(f.held[0], 200, "text/plain", STR("done")); // which frees its body
+    forget(&f, f.held[0]);
+    assert_true(hear(&f, a, &got, "done"));
+    say(a, buf_cstr(&text));
+    until(&f, &f.n_held, 1);
+    close(a);
+    until(&f, &f.gone, 1);
+    a = client(&f);
+    say(a, buf_cstr(&text));
+    until(&f, &f.n_held, 1);
+    close(a);
+    buf_free(&got);
+    buf_free(&text);
     stop(&f);
 }
 
@@ -884,6 +946,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(server_has_deadlines),
     cmocka_unit_test(server_is_not_kept_by_drops),
     cmocka_unit_test(server_limits_connections),
+    cmocka_unit_test(server_makes_room_by_closing_the_idle),
+    cmocka_unit_test(server_bounds_all_bodies_together),
     cmocka_unit_test(server_drains),
     cmocka_unit_test(server_abort_is_seen_by_old_clients),
     cmocka_unit_test(server_listens_on_ipv6),
