@@ -58,7 +58,7 @@ MUST_CHECK const struct hub_model *hub_choose(const struct hub_list *l, const st
 /* Fetches the listing.  token may be NULL.
  * ERR_NOT_FOUND, ERR_DENIED, ERR_BUSY, ERR_IO, ... */
 MUST_CHECK bool hub_fetch(struct hub_list *l, const char *endpoint, const char *token,
-                         const struct hub_ref *ref, struct arena *a, struct err *e);
+                          const struct hub_ref *ref, struct arena *a, struct err *e);
 
 /* Where a file is fetched. */
 const char *hub_file_url(struct arena *a, const char *endpoint, const struct hub_ref *ref,
