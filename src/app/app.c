@@ -171,6 +171,7 @@ static void on_request(struct http_req *r, void *arg)
     if (!dialect_serve(a->dialect, r))
         dialect_reply_error(a->dialect, r, 404, "invalid_request_error",
                             "there is no such route; the README lists those that are");
+    runs_turn(a->runs); // who began to follow a run that is over hears of it now
 }
 
 static void on_bad_message(int status, const char *message, struct buf *body, void *arg)

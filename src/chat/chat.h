@@ -28,6 +28,7 @@ struct chat_bias {
 struct chat_request {
     struct arena arena;
     str model; // as asked for
+    str team;  // who owns the run; empty where there are no keys
 
     /* A conversation ... */
     json_t *messages;      // array of objects; content is always a string (parts are joined)
@@ -66,25 +67,36 @@ void chat_request_free(struct chat_request *r);
 enum chat_what {
     CHAT_STARTED,   // the prompt has been computed
     CHAT_TEXT,      // text of the answer
+    CHAT_REASONING, // text of the model's thinking
+    CHAT_CALL,      // a tool call begins: call, name, text = its id
+    CHAT_ARGUMENTS, // more of its arguments' JSON text
     CHAT_FINISHED,  // one choice is complete
     CHAT_COMPLETED, // the run is: usage holds the totals.  Last event of a good run
     CHAT_FAILED     // the run ended early: error says why.  Last event of such a run
 };
 
-enum chat_finish { CHAT_FINISH_NONE, CHAT_FINISH_STOP, CHAT_FINISH_LENGTH };
+enum chat_finish {
+    CHAT_FINISH_NONE,
+    CHAT_FINISH_END,    // the model ended its turn
+    CHAT_FINISH_STOP,   // a stop text appeared: text holds it
+    CHAT_FINISH_LENGTH, // the token bound or the context's end
+    CHAT_FINISH_CALLS   // tool calls wait for their results
+};
 
 struct chat_usage {
-    size_t n_prompt, n_cached, n_output; // tokens
+    size_t n_prompt, n_cached, n_output, n_reasoning; // tokens; reasoning is part of the output
 };
 
 struct chat_event {
     uint64_t number; // 1, 2, ...
     int64_t unix_ms;
     enum chat_what what;
-    int choice;              // CHAT_TEXT, CHAT_FINISHED
+    int choice;              // of all but the run's own events
+    int call;                // CHAT_CALL, CHAT_ARGUMENTS: index in its choice, from 0
     enum chat_finish finish; // CHAT_FINISHED
-    int n_tokens;            // CHAT_TEXT: tokens behind the text; CHAT_FINISHED: of the choice
-    str text;                // CHAT_TEXT; lives as long as the log
+    int n_tokens;            // tokens behind a text; CHAT_FINISHED: of the choice
+    str text;                // lives as long as the log
+    str name;                // CHAT_CALL: the tool
     struct chat_usage usage; // CHAT_COMPLETED
     const struct err *error; // CHAT_FAILED; lives as long as the log
 };

@@ -91,34 +91,48 @@ static bool is_json_request(const struct http_req *r)
     return str_eq_nocase(str_trim(type), STR("application/json"));
 }
 
-/* POST routes whose answer is a run. */
-struct talk_route {
-    const char *name;
-    const struct wire *wire;
-    bool (*read)(struct dialect *d, str body, struct talk_order *out, struct err *e);
-};
+static const struct brand *const brands[] = {&openai_brand, &streams_brand, &native_brand};
 
-static const struct talk_route chat_route = {"openai.chat", &openai_chat_wire, openai_read_chat};
-static const struct talk_route completion_route = {"openai.completions", &openai_completion_wire,
-                                                   openai_read_completion};
+str dialect_team(const struct http_req *r)
+{
+    (void)r; // there are no keys yet: all are one team
+    return STR("");
+}
 
-static const struct {
-    const char *path, *method;
-    const struct talk_route *talk;
-    void (*plain)(struct dialect *d, struct http_req *r);
-} routes[] = {
-    {"/v1/chat/completions", "POST", &chat_route},
-    {"/chat/completions", "POST", &chat_route},
-    {"/v1/completions", "POST", &completion_route},
-    {"/completions", "POST", &completion_route},
-    {"/v1/models", "GET", .plain = models_list},
-    {"/models", "GET", .plain = models_list},
-    {"/tokenize", "POST", .plain = native_tokenize},
-    {"/detokenize", "POST", .plain = native_detokenize},
-    {"/apply-template", "POST", .plain = native_apply_template},
-};
+const struct route *dialect_find_route(const char *name)
+{
+    for (size_t b = 0; b < COUNT(brands); b++)
+        for (size_t i = 0; i < brands[b]->n_routes; i++)
+            if (strcmp(brands[b]->routes[i].name, name) == 0)
+                return &brands[b]->routes[i];
+    return NULL;
+}
 
-static void reject(struct dialect *d, struct http_req *r, const struct talk_route *route,
+void dialect_reply(struct http_req *r, int (*error)(const struct err *e, struct buf *out),
+                   const struct err *e)
+{
+    struct buf body = BUF_INIT(8192);
+    int status = error(e, &body);
+    reply(r, status, &body);
+    buf_free(&body);
+}
+
+json_t *dialect_parse_body(struct http_req *r, struct err *e)
+{
+    json_t *body = json_parse(http_body(r), e);
+    if (!body) {
+        err_ctx(e, "the body is not valid JSON (at %s)", e->where);
+        e->where[0] = '\0';
+        return NULL;
+    }
+    if (json_is_object(body))
+        return body;
+    json_decref(body);
+    err_set(e, ERR_INPUT, "the body must be a JSON object");
+    return NULL;
+}
+
+static void reject(struct dialect *d, struct http_req *r, const struct route *route,
                    const char *request_id, const struct err *e)
 {
     struct buf body = BUF_INIT(8192);
@@ -134,74 +148,85 @@ static void reject(struct dialect *d, struct http_req *r, const struct talk_rout
     buf_free(&body);
 }
 
-static void start_talk(struct dialect *d, struct http_req *r, const struct talk_route *route,
+static void start_talk(struct dialect *d, struct http_req *r, const struct route *route,
                        const char *request_id)
 {
-    struct talk_order order;
+    struct talk_order order = {0};
     struct err e;
-    if (!route->read(d, http_body(r), &order, &e))
+    if (!route->read(d, r, &order, &e))
         reject(d, r, route, request_id, &e);
     else
-        talk_start(d, r, route->wire, route->name, request_id, &order);
+        talk_start(d, r, route, request_id, &order);
 }
 
-static void show_model(struct dialect *d, struct http_req *r, str id)
+/* Does the path fit the pattern?  *segment gets what stood for "{}" or "{*}". */
+static bool path_fits(const char *pattern, str path, str *segment)
 {
-    str method = http_method(r);
-    if (str_eqc(method, "GET") || str_eqc(method, "HEAD"))
-        models_show(d, r, id);
-    else if (str_eqc(method, "DELETE"))
-        dialect_reply_error(d, r, 403, "permission_error", "models cannot be deleted over HTTP");
-    else {
-        http_set_header(r, "Allow", "GET");
-        dialect_reply_error(d, r, 405, "invalid_request_error", "use GET here");
+    *segment = STR("");
+    for (const char *p = pattern; *p;) {
+        if (strcmp(p, "{*}") == 0) {
+            *segment = path;
+            return path.n > 0;
+        }
+        if (strncmp(p, "{}", 2) == 0) {
+            ptrdiff_t slash = str_chr(path, '/');
+            *segment = slash < 0 ? path : str_sub(path, 0, (size_t)slash);
+            path = str_from(path, segment->n);
+            p += 2;
+            if (segment->n == 0)
+                return false;
+            continue;
+        }
+        if (path.n == 0 || path.p[0] != *p++)
+            return false;
+        path = str_from(path, 1);
     }
+    return path.n == 0;
+}
+
+static void serve_route(struct dialect *d, struct http_req *r, const struct brand *brand,
+                        const struct route *route, const char *request_id, str segment)
+{
+    if (strcmp(route->method, "POST") == 0 && http_body(r).n && !is_json_request(r))
+        dialect_reply_error(d, r, 415, "invalid_request_error",
+                            "the body must be sent as Content-Type: application/json");
+    else if (route->wire && route->read)
+        start_talk(d, r, route, request_id);
+    else
+        route->plain(d, r, segment);
+    (void)brand;
 }
 
 bool dialect_serve(struct dialect *d, struct http_req *r)
 {
-    str path = http_path(r), method = http_method(r);
-    char request_id[ID_MAX];
-    bool path_known = false;
+    str path = http_path(r), method = http_method(r), segment;
+    char request_id[ID_MAX], allow[64] = "";
 
     if (path.n > 1 && str_ends(path, STR("/")))
         path.n--;
     id_new(request_id, "req_");
     http_set_header(r, "x-request-id", request_id);
     http_set_header(r, "openai-version", "2020-10-01");
-    for (size_t i = 0; i < COUNT(routes); i++) {
-        if (!str_eqc(path, routes[i].path))
-            continue;
-        path_known = true;
-        bool head = str_eqc(method, "HEAD") && strcmp(routes[i].method, "GET") == 0;
-        if (!head && !str_eqc(method, routes[i].method)) {
-            http_set_header(r, "Allow", routes[i].method);
-            continue;
+    for (size_t b = 0; b < COUNT(brands); b++) {
+        for (size_t i = 0; i < brands[b]->n_routes; i++) {
+            const struct route *route = &brands[b]->routes[i];
+            if (!path_fits(route->path, path, &segment))
+                continue;
+            bool head = str_eqc(method, "HEAD") && strcmp(route->method, "GET") == 0;
+            if (head || str_eqc(method, route->method)) {
+                serve_route(d, r, brands[b], route, request_id, segment);
+                return true;
+            }
+            if (!strstr(allow, route->method))
+                snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s",
+                         allow[0] ? ", " : "", route->method);
         }
-        if (strcmp(routes[i].method, "POST") == 0 && !is_json_request(r)) {
-            dialect_reply_error(d, r, 415, "invalid_request_error",
-                                "the body must be sent as Content-Type: application/json");
-            return true;
-        }
-        if (routes[i].talk)
-            start_talk(d, r, routes[i].talk, request_id);
-        else
-            routes[i].plain(d, r);
-        return true;
     }
-    if (path_known) {
+    if (allow[0]) {
+        http_set_header(r, "Allow", allow);
         dialect_reply_error(d, r, 405, "invalid_request_error",
                             "this method is not allowed here; see the Allow header");
         return true;
     }
-    if (str_starts(path, STR("/v1/models/"))) {
-        show_model(d, r, str_from(path, strlen("/v1/models/")));
-        return true;
-    }
-    if (str_starts(path, STR("/v1/"))) {
-        dialect_reply_error(d, r, 404, "invalid_request_error",
-                            "there is no such route; the README lists those that are");
-        return true;
-    }
-    return false;
+    return false; // the app answers 404 in the usual shape
 }

@@ -19,12 +19,12 @@ struct talk_facts {
     const struct chat_request *request;
 };
 
-/* A wire: how a body is read is the route's affair; how events become bytes is here.  Encoders are
- * pure functions of (facts, state, event). */
+/* A wire: how events become bytes.  Encoders are pure functions of (facts, state, event). */
 struct wire {
     const char *id_prefix;
     const char *stream_type; // content type of a stream
     size_t state_size;       // zeroed before the first event
+    bool sse; // frames may carry `id:` lines with the log's numbers, for a client that asks
     /* Appends what this event is on the wire. */
     void (*event)(const struct talk_facts *f, void *state, const struct chat_event *ev,
                   struct buf *out);
@@ -37,12 +37,34 @@ struct wire {
 
 extern const struct wire openai_chat_wire, openai_completion_wire;
 
-/* What a route's reader makes of a body. */
+/* What a route's reader makes of a request. */
 struct talk_order {
     struct chat_request *request; // owned until talk_start
     bool stream, include_usage, echo;
+    bool detach;        // the run goes on when the client leaves
     struct buf ignored; // names for X-Confab-Ignored
 };
+
+/* A route.  A path segment "{}" stands for any one segment, "{*}" at the end for all that is left;
+ * the handler gets what stood there. */
+struct route {
+    const char *method, *path, *name;
+    /* An answer that is a run ... */
+    const struct wire *wire;
+    bool (*read)(struct dialect *d, struct http_req *r, struct talk_order *out, struct err *e);
+    /* ... or anything else. */
+    void (*plain)(struct dialect *d, struct http_req *r, str segment);
+};
+
+/* An API: its routes and the shape of its errors.  First match wins, in the order of the list in
+ * dialect.c. */
+struct brand {
+    const char *name;
+    const struct route *routes;
+    size_t n_routes;
+    int (*error)(const struct err *e, struct buf *out);
+};
+extern const struct brand openai_brand, native_brand;
 
 /* One request being answered. */
 struct talk {
@@ -52,10 +74,13 @@ struct talk {
     const char *route;
     struct talk_facts facts;
     void *state;
-    struct run *run;
+    struct run *run; // held
+    struct run_follower *follower;
     char request_id[ID_MAX];
     bool stream, begun, paused;
+    bool ids;      // the client asked for the events' numbers
     size_t n_sent; // events of the log that are on the wire
+    size_t n_skip; // of these, how many the client has already
     uint64_t began_ms, first_ms, last_sent_ms;
     int status;
     struct talk *next, **link;
@@ -68,13 +93,32 @@ struct dialect {
 };
 
 /* Begins to answer r with a run for the order; takes order->request. */
-void talk_start(struct dialect *d, struct http_req *r, const struct wire *wire, const char *route,
+void talk_start(struct dialect *d, struct http_req *r, const struct route *route,
                 const char *request_id, struct talk_order *order);
+/* Streams the log of a run that is there already, from behind event number `after`; takes the
+ * caller's hold on it. */
+void talk_observe(struct dialect *d, struct http_req *r, const struct route *route,
+                  const char *request_id, struct run *run, size_t after);
 void talk_drop(struct talk *t, bool client_left);
+
+/* The talk's route by its name ("openai.chat"), or NULL: whose wire a run was begun on. */
+const struct route *dialect_find_route(const char *name);
+
+/* A whole error in a brand's shape. */
+void dialect_reply(struct http_req *r, int (*error)(const struct err *e, struct buf *out),
+                   const struct err *e);
+
+/* The JSON object in a body; ERR_INPUT if it is none.  The caller owns it. */
+json_t *dialect_parse_body(struct http_req *r, struct err *e);
+
+/* streams.c: any run's log by its id */
+extern const struct brand streams_brand;
 
 /* openai_read.c */
 bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e);
 bool openai_read_completion(struct dialect *d, str body, struct talk_order *out, struct err *e);
+/* The team of a request: who may see its run. */
+str dialect_team(const struct http_req *r);
 /* Messages as every template takes them: content as one string, developer as system.  Returns a new
  * array. */
 json_t *openai_messages(const json_t *messages, struct err *e);
@@ -86,13 +130,8 @@ int openai_error(const struct err *e, struct buf *out);
 void openai_error_body(struct buf *out, const char *type, const char *message, const char *param,
                        const char *code);
 
-/* native.c: bodies as llama-server's */
-void native_tokenize(struct dialect *d, struct http_req *r);
-void native_detokenize(struct dialect *d, struct http_req *r);
-void native_apply_template(struct dialect *d, struct http_req *r);
-
 /* models.c */
-void models_list(struct dialect *d, struct http_req *r);
+void models_list(struct dialect *d, struct http_req *r, str segment);
 void models_show(struct dialect *d, struct http_req *r, str id);
 
 #endif

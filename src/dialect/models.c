@@ -25,8 +25,9 @@ static void write_entry(const struct run_model *m, struct buf *out)
                (unsigned long long)m->info->n_params, m->info->n_vocab, m->info->weight_bytes);
 }
 
-void models_list(struct dialect *d, struct http_req *r)
+void models_list(struct dialect *d, struct http_req *r, str segment)
 {
+    (void)segment;
     struct runs *runs = d->conf.runs;
     size_t n = runs_n_models(runs);
     struct buf out = BUF_INIT((size_t)1 << 20);

@@ -87,8 +87,9 @@ static void write_piece(const struct tok *tok, int32_t id, struct buf *out)
     buf_char(out, '}');
 }
 
-void native_tokenize(struct dialect *d, struct http_req *r)
+static void serve_tokenize(struct dialect *d, struct http_req *r, str segment)
 {
+    (void)segment;
     struct native in = {.parse_special = true};
     const struct run_model *m;
     json_t *body;
@@ -119,8 +120,9 @@ void native_tokenize(struct dialect *d, struct http_req *r)
     reply(r, ok, &e, &out);
 }
 
-void native_detokenize(struct dialect *d, struct http_req *r)
+static void serve_detokenize(struct dialect *d, struct http_req *r, str segment)
 {
+    (void)segment;
     struct native in = {0};
     const struct run_model *m;
     json_t *body, *v;
@@ -155,8 +157,9 @@ void native_detokenize(struct dialect *d, struct http_req *r)
     reply(r, ok, &e, &out);
 }
 
-void native_apply_template(struct dialect *d, struct http_req *r)
+static void serve_apply_template(struct dialect *d, struct http_req *r, str segment)
 {
+    (void)segment;
     struct native in = {0};
     const struct run_model *m;
     json_t *body;
@@ -180,3 +183,11 @@ void native_apply_template(struct dialect *d, struct http_req *r)
         err_set(&e, ERR_LIMIT, "the answer is too large");
     reply(r, ok, &e, &out);
 }
+
+static const struct route routes[] = {
+    {"POST", "/tokenize", "native.tokenize", .plain = serve_tokenize},
+    {"POST", "/detokenize", "native.detokenize", .plain = serve_detokenize},
+    {"POST", "/apply-template", "native.apply_template", .plain = serve_apply_template},
+};
+
+const struct brand native_brand = {"native", routes, COUNT(routes), openai_error};

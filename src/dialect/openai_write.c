@@ -50,7 +50,7 @@ int openai_error(const struct err *e, struct buf *out)
 
 static const char *finish_name(enum chat_finish f)
 {
-    return f == CHAT_FINISH_LENGTH ? "length" : "stop";
+    return f == CHAT_FINISH_LENGTH ? "length" : f == CHAT_FINISH_CALLS ? "tool_calls" : "stop";
 }
 
 static void write_usage(struct buf *out, const struct chat_usage *u)
@@ -58,8 +58,8 @@ static void write_usage(struct buf *out, const struct chat_usage *u)
     buf_printf(out,
                "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
                "\"prompt_tokens_details\":{\"cached_tokens\":%zu},"
-               "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
-               u->n_prompt, u->n_output, u->n_prompt + u->n_output, u->n_cached);
+               "\"completion_tokens_details\":{\"reasoning_tokens\":%zu}}",
+               u->n_prompt, u->n_output, u->n_prompt + u->n_output, u->n_cached, u->n_reasoning);
 }
 
 static void write_head(const struct talk_facts *f, const char *object, struct buf *out)
@@ -149,6 +149,30 @@ static void chat_delta(const struct talk_facts *f, int choice, const char *key, 
     end_chunk(f, chunk, out);
 }
 
+static void call_delta(const struct talk_facts *f, const struct chat_event *ev, struct buf *chunk,
+                       struct buf *out)
+{
+    write_head(f, CHAT_CHUNK, chunk);
+    buf_printf(
+        chunk,
+        ",\"service_tier\":\"default\",\"choices\":[{\"index\":%d,\"delta\":{\"tool_calls\":[{"
+        "\"index\":%d,",
+        ev->choice, ev->call);
+    if (ev->what == CHAT_CALL) {
+        buf_c(chunk, "\"id\":");
+        json_write_str(chunk, ev->text, JSON_PLAIN);
+        buf_c(chunk, ",\"type\":\"function\",\"function\":{\"name\":");
+        json_write_str(chunk, ev->name, JSON_PLAIN);
+        buf_c(chunk, ",\"arguments\":\"\"}");
+    } else {
+        buf_c(chunk, "\"function\":{\"arguments\":");
+        json_write_str(chunk, ev->text, JSON_PLAIN);
+        buf_c(chunk, "}");
+    }
+    buf_c(chunk, "}]},\"logprobs\":null,\"finish_reason\":null}]");
+    end_chunk(f, chunk, out);
+}
+
 static void chat_event(const struct talk_facts *f, void *state, const struct chat_event *ev,
                        struct buf *out)
 {
@@ -161,6 +185,11 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
                        out);
         break;
     case CHAT_TEXT: chat_delta(f, ev->choice, "\"content\":", ev->text, &chunk, out); break;
+    case CHAT_REASONING:
+        chat_delta(f, ev->choice, "\"reasoning_content\":", ev->text, &chunk, out);
+        break;
+    case CHAT_CALL:
+    case CHAT_ARGUMENTS: call_delta(f, ev, &chunk, out); break;
     case CHAT_FINISHED:
         write_head(f, CHAT_CHUNK, &chunk);
         buf_printf(&chunk,
@@ -201,6 +230,7 @@ static void chat_whole(const struct talk_facts *f, const struct run *run, struct
 const struct wire openai_chat_wire = {
     .id_prefix = "chatcmpl-",
     .stream_type = "text/event-stream",
+    .sse = true,
     .event = chat_event,
     .whole = chat_whole,
     .error = openai_error,
@@ -237,6 +267,9 @@ static void completion_event(const struct talk_facts *f, void *state, const stru
             text_chunk(f, i, echoed(f, i), NULL, &chunk, out);
         break;
     case CHAT_TEXT: text_chunk(f, ev->choice, ev->text, NULL, &chunk, out); break;
+    case CHAT_REASONING: // a completion's text is raw: no such events
+    case CHAT_CALL:
+    case CHAT_ARGUMENTS: break;
     case CHAT_FINISHED:
         text_chunk(f, ev->choice, STR(""), finish_name(ev->finish), &chunk, out);
         break;
@@ -268,6 +301,7 @@ static void completion_whole(const struct talk_facts *f, const struct run *run, 
 const struct wire openai_completion_wire = {
     .id_prefix = "cmpl-",
     .stream_type = "text/event-stream",
+    .sse = true,
     .event = completion_event,
     .whole = completion_whole,
     .error = openai_error,

@@ -34,8 +34,9 @@ static void record(struct talk *t, const struct err *error, bool client_left)
 
 static void talk_free(struct talk *t)
 {
+    run_unfollow(t->follower);
     if (t->run)
-        run_release(t->run);
+        run_drop(t->run);
     *t->link = t->next;
     if (t->next)
         t->next->link = t->link;
@@ -97,6 +98,32 @@ static void begin_stream(struct talk *t)
     http_begin(t->req, 200, t->wire->stream_type);
 }
 
+/* Puts `id: number` into the last frame of out from byte `from` on. */
+static void name_last_frame(struct buf *out, size_t from, uint64_t number)
+{
+    char line[32];
+    int n = snprintf(line, sizeof line, "id: %llu\n", (unsigned long long)number);
+    size_t at = out->n >= from + 2 ? out->n - 2 : from; // before the empty line that ends it
+    while (at > from && !(at >= from + 2 && out->p[at - 1] == '\n' && out->p[at - 2] == '\n'))
+        at--;
+    if (!buf_reserve(out, (size_t)n))
+        return;
+    memmove(out->p + at + n, out->p + at, out->n - at);
+    memcpy(out->p + at, line, (size_t)n);
+    out->n += (size_t)n;
+}
+
+/* One event's bytes; those that the client has already are computed for the state's sake alone. */
+static void encode(struct talk *t, const struct chat_event *ev, struct buf *out)
+{
+    size_t before = out->n;
+    t->wire->event(&t->facts, t->state, ev, out);
+    if (t->n_sent++ < t->n_skip)
+        out->n = before;
+    else if (t->ids && out->n > before)
+        name_last_frame(out, before, ev->number);
+}
+
 /* Sends what the log has and the client can take. */
 static void follow_stream(struct talk *t)
 {
@@ -114,8 +141,7 @@ static void follow_stream(struct talk *t)
         begin_stream(t);
         if (!t->first_ms)
             t->first_ms = clock_mono_ms();
-        t->wire->event(&t->facts, t->state, ev, &out);
-        t->n_sent++;
+        encode(t, ev, &out);
     }
     if (out.n) {
         http_write(t->req, buf_as_str(&out));
@@ -184,15 +210,15 @@ static void on_room(struct http_req *r, void *arg)
         follow_stream(t);
 }
 
-void talk_start(struct dialect *d, struct http_req *r, const struct wire *wire, const char *route,
-                const char *request_id, struct talk_order *order)
+static struct talk *talk_new(struct dialect *d, struct http_req *r, const struct route *route,
+                             const char *request_id, bool stream)
 {
     struct talk *t = mem_calloc(1, sizeof *t);
     t->d = d;
     t->req = r;
-    t->wire = wire;
-    t->route = route;
-    t->stream = order->stream;
+    t->wire = route->wire;
+    t->route = route->name;
+    t->stream = stream;
     t->began_ms = t->last_sent_ms = clock_mono_ms();
     snprintf(t->request_id, sizeof t->request_id, "%s", request_id);
     t->next = d->talks;
@@ -201,33 +227,63 @@ void talk_start(struct dialect *d, struct http_req *r, const struct wire *wire, 
         t->next->link = &t->next;
     d->talks = t;
     d->n_live++;
+    str wish;
+    t->ids =
+        t->wire->sse && ((http_header(r, "X-Confab-Event-Ids", &wish) && str_eqc(wish, "true")) ||
+                         (http_query(r, "ids", &wish) && str_eqc(wish, "true")));
+    http_watch(r, on_gone, on_room, t);
+    return t;
+}
 
-    const struct chat_request *cr = order->request;
+/* t->run is known: what encoders may know of it, and the first look at its log. */
+static void follow(struct talk *t)
+{
+    const struct chat_request *cr = run_request(t->run);
     size_t n_prompts = cr->messages ? 1 : cr->n_prompts;
-    int n_choices = (int)n_prompts * cr->n_choices;
+    t->facts.created_unix = run_created_unix(t->run);
+    t->facts.model = run_model(t->run)->name;
+    t->facts.fingerprint = t->d->conf.fingerprint;
+    t->facts.n_choices = (int)n_prompts * cr->n_choices;
+    t->facts.request = cr;
+    snprintf(t->facts.id, sizeof t->facts.id, "%s%s", t->wire->id_prefix, run_id(t->run));
+    t->state = mem_calloc(1, t->wire->state_size + 1);
+    http_set_header(t->req, "X-Confab-Run", run_id(t->run));
+    t->follower = run_follow(t->run, on_event, t);
+}
+
+void talk_start(struct dialect *d, struct http_req *r, const struct route *route,
+                const char *request_id, struct talk_order *order)
+{
+    struct talk *t = talk_new(d, r, route, request_id, order->stream);
+    struct err e;
+    char seed[32];
+    str wish;
+
     if (order->ignored.n)
         http_set_header(r, "X-Confab-Ignored", buf_cstr(&order->ignored));
     buf_free(&order->ignored);
-
-    struct err e;
-    http_watch(r, on_gone, on_room, t);
-    t->run = run_start(d->conf.runs, order->request, on_event, t, &e);
+    t->facts.include_usage = order->include_usage;
+    t->facts.echo = order->echo;
+    order->request->team = arena_str(&order->request->arena, dialect_team(r));
+    t->run = run_start(d->conf.runs, order->request, &e);
     if (!t->run) {
         reply_error(t, &e);
         return;
     }
-    t->facts = (struct talk_facts){
-        .created_unix = run_created_unix(t->run),
-        .model = run_model(t->run)->name,
-        .fingerprint = d->conf.fingerprint,
-        .n_choices = n_choices,
-        .include_usage = order->include_usage,
-        .echo = order->echo,
-        .request = run_request(t->run),
-    };
-    snprintf(t->facts.id, sizeof t->facts.id, "%s%s", wire->id_prefix, run_id(t->run));
-    t->state = mem_calloc(1, wire->state_size + 1);
-    char seed[32];
+    run_set_origin(t->run, route->name);
+    if (order->detach || (http_header(r, "X-Confab-Detach", &wish) && str_eqc(wish, "true")))
+        run_detach(t->run);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)run_seed(t->run));
     http_set_header(r, "X-Confab-Seed", seed);
+    follow(t);
+}
+
+void talk_observe(struct dialect *d, struct http_req *r, const struct route *route,
+                  const char *request_id, struct run *run, size_t after)
+{
+    struct talk *t = talk_new(d, r, route, request_id, true);
+    t->run = run;
+    t->n_skip = after;
+    t->facts.include_usage = true;
+    follow(t);
 }

@@ -4,15 +4,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-static void announce(struct run *run)
-{
-    if (run->announced || !run->on_event)
-        return;
-    run->announced = true;
-    run->next_announced = run->runs->announced;
-    run->runs->announced = run;
-}
-
 static void append(struct run *run, struct chat_event ev)
 {
     if (run->n_events == run->cap_events) {
@@ -22,16 +13,17 @@ static void append(struct run *run, struct chat_event ev)
     ev.number = run->n_events + 1;
     ev.unix_ms = clock_unix_ms();
     run->events[run->n_events++] = ev;
-    announce(run);
+    run_announce(run);
 }
 
 bool run_log_add(struct run *run, struct chat_event ev, struct err *e)
 {
     if (run->over)
         return true;
-    if (ev.text.n) {
+    if (ev.text.n || ev.name.n) {
         ev.text = arena_str(&run->text, ev.text);
-        if (!ev.text.p)
+        ev.name = arena_str(&run->text, ev.name);
+        if (run->text.full)
             return err_set(e, ERR_LIMIT, "the answer is longer than the %zu bytes a run may hold",
                            run->text.max);
     }

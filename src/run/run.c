@@ -14,7 +14,9 @@ struct runs_conf runs_conf_default(void)
                               .max_preparing = 64,
                               .max_choices = 16,
                               .max_log = (size_t)16 << 20,
-                              .timeout_ms = 0};
+                              .timeout_ms = 0,
+                              .keep_bytes = (size_t)64 << 20,
+                              .keep_ms = 3600 * 1000};
 }
 
 bool runs_open(struct runs **out, const struct run_model *models, size_t n_models,
@@ -39,15 +41,15 @@ bool runs_open(struct runs **out, const struct run_model *models, size_t n_model
     return true;
 }
 
-static void run_free(struct run *run)
+void run_free(struct run *run)
 {
+    HASH_DEL(run->runs->by_id, run);
     for (size_t i = 0; i < run->n_parts; i++)
         tok_ids_free(&run->parts[i].ids);
     mem_free(run->parts);
     chat_request_free(run->request);
     arena_fini(&run->text);
     mem_free(run->events);
-    run->runs->counts.live--;
     mem_free(run);
 }
 
@@ -59,7 +61,8 @@ void runs_close(struct runs *rs)
     for (int i = 0; i < rs->n_workers; i++)
         pthread_join(rs->workers[i], NULL);
     runs_turn(rs); // takes what workers and schedulers have left
-    assert(rs->counts.live == 0);
+    runs_expire(rs, true);
+    assert(rs->counts.live == 0 && !rs->by_id);
     queue_free(rs->to_prepare);
     queue_free(rs->prepared);
     mem_free(rs->workers);
@@ -102,11 +105,54 @@ void runs_counts(const struct runs *rs, struct runs_counts *out)
     *out = rs->counts;
 }
 
-/* A released run lives on until its worker and its jobs are done with it. */
-static void free_if_done(struct run *run)
+/* A run without holders: complete, it is kept to be found; forgotten, it goes once its worker and
+ * its jobs are done with it; else it is cancelled, unless it is to go on alone. */
+static void settle(struct run *run)
 {
-    if (!run->on_event && !run->preparing && run->n_jobs == 0)
+    if (run->holders > 0)
+        return;
+    bool busy = run->preparing || run->n_jobs > 0 || !run->over;
+    if (busy && (!run->detached || run->forgotten))
+        run_cancel(run);
+    if (busy)
+        return;
+    if (run->forgotten) {
+        runs_unkeep(run);
         run_free(run);
+    } else if (!run->kept) {
+        runs_keep(run);
+    }
+}
+
+struct run *runs_find(struct runs *rs, str id, str team)
+{
+    struct run *run = NULL;
+    if (id.n == 0 || id.n >= ID_MAX)
+        return NULL;
+    HASH_FIND(hh, rs->by_id, id.p, (unsigned)id.n, run);
+    if (!run || run->forgotten || !str_eq(run->request->team, team))
+        return NULL;
+    runs_unkeep(run);
+    run->holders++;
+    return run;
+}
+
+void run_drop(struct run *run)
+{
+    assert(run->holders > 0);
+    run->holders--;
+    settle(run);
+}
+
+void run_detach(struct run *run)
+{
+    run->detached = true;
+}
+
+void run_forget(struct run *run)
+{
+    run->forgotten = true;
+    settle(run);
 }
 
 static bool check_request(const struct runs *rs, const struct chat_request *r, struct err *e)
@@ -120,8 +166,7 @@ static bool check_request(const struct runs *rs, const struct chat_request *r, s
     return true;
 }
 
-struct run *run_start(struct runs *rs, struct chat_request *r,
-                      void (*on_event)(struct run *run, void *arg), void *arg, struct err *e)
+struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
 {
     const struct run_model *model = runs_find_model(rs, r->model);
     if (!model) {
@@ -141,9 +186,9 @@ struct run *run_start(struct runs *rs, struct chat_request *r,
     run->runs = rs;
     run->model = model;
     run->request = r;
-    run->on_event = on_event;
-    run->arg = arg;
+    run->holders = 1;
     id_new(run->id, "");
+    HASH_ADD(hh, rs->by_id, id, (unsigned)strlen(run->id), run);
     run->created_unix = clock_unix_ms() / 1000;
     run->seed = r->has_seed ? r->seed : rng_u64() >> 1;
     uint32_t timeout_ms = r->timeout_ms ? r->timeout_ms : rs->conf.timeout_ms;
@@ -179,20 +224,6 @@ void run_cancel(struct run *run)
     for (size_t i = 0; i < run->n_parts; i++)
         if (run->parts[i].job)
             sched_cancel(run->parts[i].job);
-}
-
-void run_release(struct run *run)
-{
-    struct runs *rs = run->runs;
-    run_cancel(run);
-    run->on_event = NULL;
-    for (struct run **at = &rs->announced; *at; at = &(*at)->next_announced)
-        if (*at == run) {
-            *at = run->next_announced;
-            break;
-        }
-    run->announced = false;
-    free_if_done(run);
 }
 
 void run_pause(struct run *run, bool paused)
@@ -256,6 +287,7 @@ static void count_end(struct run *run)
 {
     struct runs_counts *c = &run->runs->counts;
     const struct chat_event *last = &run->events[run->n_events - 1];
+    c->live--;
     if (last->what == CHAT_COMPLETED)
         c->completed++;
     else if (run->failure.code == ERR_CANCELED)
@@ -297,12 +329,16 @@ static void take_prepared(struct run *run)
             break;
     if (e.code != ERR_NONE)
         fail(run, &e);
-    free_if_done(run);
+    settle(run);
 }
 
 static enum chat_finish finish_of(enum sched_finish f)
 {
-    return f == SCHED_FINISH_LENGTH ? CHAT_FINISH_LENGTH : CHAT_FINISH_STOP;
+    static const enum chat_finish names[] = {[SCHED_FINISH_NONE] = CHAT_FINISH_NONE,
+                                             [SCHED_FINISH_END] = CHAT_FINISH_END,
+                                             [SCHED_FINISH_STOP] = CHAT_FINISH_STOP,
+                                             [SCHED_FINISH_LENGTH] = CHAT_FINISH_LENGTH};
+    return names[f];
 }
 
 static void part_ended(struct run *run, struct run_part *p, const struct err *error)
@@ -326,7 +362,7 @@ static void part_ended(struct run *run, struct run_part *p, const struct err *er
         add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
         count_end(run);
     }
-    free_if_done(run);
+    settle(run);
 }
 
 static void take_piece(struct sched_piece *piece)
@@ -366,12 +402,18 @@ void runs_turn(struct runs *rs)
     for (size_t m = 0; m < rs->n_models; m++)
         while ((piece = queue_pop(rs->models[m].sched_out, 0)))
             take_piece(piece);
-    // A follower may release its own run, or others: always take the first of what is left.
-    while ((run = rs->announced)) {
-        rs->announced = run->next_announced;
-        run->announced = false;
-        run->on_event(run, run->arg);
-    }
+    runs_call_followers(rs);
+    runs_expire(rs, false);
+}
+
+void run_set_origin(struct run *run, const char *origin)
+{
+    snprintf(run->origin, sizeof run->origin, "%s", origin);
+}
+
+const char *run_origin(const struct run *run)
+{
+    return run->origin;
 }
 
 const char *run_id(const struct run *run)

@@ -34,12 +34,14 @@ struct runs_conf {
     int max_choices;     // n_choices * n_prompts of a request
     size_t max_log;      // bytes of text one run's log may hold
     uint32_t timeout_ms; // of a request that names none; 0: none
+    size_t keep_bytes;   // complete runs are kept to be found while they fit,
+    uint32_t keep_ms;    // and are younger
 };
 struct runs_conf runs_conf_default(void);
 
 MUST_CHECK bool runs_open(struct runs **out, const struct run_model *models, size_t n_models,
                           const struct runs_conf *conf, struct err *e);
-/* All runs must have been released; schedulers must be closed (sched_close) but not freed. */
+/* All runs must have been dropped; schedulers must be closed (sched_close) but not freed. */
 void runs_close(struct runs *rs);
 
 /* Descriptors to watch for reading; on any, call runs_turn. */
@@ -53,15 +55,33 @@ const struct run_model *runs_model(const struct runs *rs, size_t i);
 const struct run_model *runs_find_model(const struct runs *rs, str name);
 
 /* Begins.  Takes r in any case.
- *   on_event  called on the loop, never from within run_start, after events were added to the log
- *   returns   a reference to the run, or NULL: ERR_NOT_FOUND (model), ERR_BUSY, ERR_INPUT.
+ *   returns  the run, held by the caller (run_drop), or NULL: ERR_NOT_FOUND (model), ERR_BUSY,
+ *            ERR_INPUT.
  * What fails later (template, context length, a full queue) ends the log with CHAT_FAILED. */
-MUST_CHECK struct run *run_start(struct runs *rs, struct chat_request *r,
-                                 void (*on_event)(struct run *run, void *arg), void *arg,
-                                 struct err *e);
+MUST_CHECK struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e);
 
-/* No more calls of on_event.  A run that is not complete is cancelled.  The run is gone. */
-void run_release(struct run *run);
+/* The run of this id that belongs to this team, held for the caller; NULL if there is none (any
+ * more): another team's is as if it never was. */
+struct run *runs_find(struct runs *rs, str id, str team);
+
+/* Lets go of a run that run_start or runs_find gave.  A run that is not complete and that nobody
+ * holds is cancelled, unless it was detached.  A complete one stays to be found for a while, within
+ * the bounds of runs_conf. */
+void run_drop(struct run *run);
+
+/* The run goes on without anybody. */
+void run_detach(struct run *run);
+
+/* Forgets a run: cancelled if need be, no longer to be found. */
+void run_forget(struct run *run);
+
+/* Calls on_event on the loop, never from within, when there is more in the log than there was; and
+ * once soon if there is anything now.  The follower's holder must hold the run, and end it first.
+ */
+struct run_follower;
+struct run_follower *run_follow(struct run *run, void (*on_event)(struct run *run, void *arg),
+                                void *arg);
+void run_unfollow(struct run_follower *f); // NULL is fine
 
 /* Asks for an early end: the log then ends with CHAT_FAILED (ERR_CANCELED). */
 void run_cancel(struct run *run);
@@ -80,9 +100,15 @@ const struct chat_event *run_event(const struct run *run, size_t i);
 bool run_is_over(const struct run *run);
 size_t run_n_prompt(const struct run *run); // tokens, all prompts; 0 until prepared
 
+/* A word of the dialect that began the run, kept with it ("openai.chat"). */
+void run_set_origin(struct run *run, const char *origin);
+const char *run_origin(const struct run *run);
+
 struct runs_counts {
     uint64_t started, completed, failed, cancelled;
-    int live;
+    int live; // not complete
+    int kept; // complete, still to be found
+    size_t kept_bytes;
 };
 void runs_counts(const struct runs *rs, struct runs_counts *out);
 

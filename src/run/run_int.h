@@ -6,6 +6,17 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <uthash.h>
+
+/* Someone who reads a run's log. */
+struct run_follower {
+    struct run *run;
+    void (*on_event)(struct run *run, void *arg);
+    void *arg;
+    struct run_follower *next, **link; // of the run
+    bool announced;                    // is to be called
+    struct run_follower *next_announced, **announced_link;
+};
 
 /* One prompt of a run: its tokens, then its job in the scheduler. */
 struct run_part {
@@ -23,10 +34,17 @@ struct run {
     int64_t created_unix;
     uint64_t seed, deadline_ms;
 
-    void (*on_event)(struct run *run, void *arg); // NULL once released
-    void *arg;
-    bool announced; // in the list of runs whose follower is to be called
-    struct run *next_announced;
+    char origin[32];
+
+    int holders;    // how many may use it
+    bool detached;  // goes on without holders
+    bool forgotten; // no longer to be found
+    bool kept;      // complete, nobody's, in the list of those to be found
+    size_t kept_bytes;
+    uint64_t kept_ms; // since when
+    struct run *kept_next, *kept_prev;
+    struct run_follower *followers;
+    UT_hash_handle hh; // by id
 
     bool preparing;       // a prep worker has it
     _Atomic bool dropped; // the worker may skip it (relaxed: only a wish)
@@ -51,9 +69,23 @@ struct runs {
     struct queue *to_prepare, *prepared; // struct run *
     pthread_t *workers;
     int n_workers, n_preparing;
-    struct run *announced; // runs with news for their follower
+    struct run *by_id;
+    struct run *kept_first, *kept_last; // oldest first
+    struct run_follower *announced;     // with news
     struct runs_counts counts;
 };
+
+/* follow.c */
+void run_announce(struct run *run); // tells all followers
+void runs_call_followers(struct runs *rs);
+
+/* keep.c */
+void runs_keep(struct run *run);   // complete and nobody's: may be found for a while
+void runs_unkeep(struct run *run); // held again
+void runs_expire(struct runs *rs, bool all);
+
+/* run.c */
+void run_free(struct run *run);
 
 /* prep.c */
 void *run_prep_thread(void *arg); // arg: struct runs

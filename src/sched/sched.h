@@ -52,6 +52,7 @@ struct sched_piece {
     enum sched_what what;
     int choice;
     enum sched_finish finish; // SCHED_FINISHED
+    str stop;                 // SCHED_FINISH_STOP: the stop text; borrowed from the job
     int n_tokens;     // SCHED_TEXT: tokens behind this text; SCHED_FINISHED: tokens of the choice
     struct err error; // SCHED_ENDED: code ERR_NONE when all went well
     struct buf text;  // SCHED_TEXT

@@ -13,6 +13,7 @@ struct stop_match {
     const str *stops; // borrowed from the job
     size_t n_stops;
     struct buf held; // text not yet given away
+    str found;       // the stop text that appeared
 };
 void stop_init(struct stop_match *m, const str *stops, size_t n_stops);
 void stop_fini(struct stop_match *m);

@@ -102,6 +102,7 @@ static void finish(struct sched *s, struct seq *q, enum sched_finish why)
     sched_seq_drop_blocks(s, q);
     struct sched_piece *p = sched_piece_new(q->job, SCHED_FINISHED, q->choice);
     p->finish = why;
+    p->stop = why == SCHED_FINISH_STOP ? q->stop.found : STR("");
     p->n_tokens = q->n_output;
     sched_emit(s, p);
 }

@@ -7,6 +7,7 @@ void stop_init(struct stop_match *m, const str *stops, size_t n_stops)
 {
     m->stops = stops;
     m->n_stops = n_stops;
+    m->found = STR("");
     buf_init(&m->held, HELD_MAX);
 }
 
@@ -36,8 +37,11 @@ bool stop_feed(struct stop_match *m, str text, struct buf *out)
     size_t keep = 0;
     for (size_t i = 0; i < m->n_stops; i++) {
         ptrdiff_t at = str_find(held, m->stops[i]);
-        if (at >= 0 && (first < 0 || at < first))
+        bool longer = at == first && m->stops[i].n > m->found.n;
+        if (at >= 0 && (first < 0 || at < first || longer)) {
             first = at;
+            m->found = m->stops[i];
+        }
         keep = size_max(keep, unfinished(held, m->stops[i]));
     }
     if (first >= 0) {

@@ -141,3 +141,44 @@ test('SIGTERM lets a running answer finish', async () => {
     assert.equal(answer.usage.completion_tokens, 200);
     assert.equal(await code, 0);
 });
+
+test('a run is found by its id, and its log replays the same bytes from any cursor', async () => {
+    const ask = (ids) => post('/v1/chat/completions', body({ stream: true, stream_options: { include_usage: true }, max_tokens: 12 }),
+        ids ? { ...json, 'x-confab-event-ids': 'true' } : json);
+    for (const ids of [false, true]) {
+        const live = await ask(ids);
+        const bytes = await live.text();
+        const run = `${server.url}/v1/streams/${live.headers.get('x-confab-run')}`;
+        assert.equal(await (await fetch(`${run}?ids=${ids}`)).text(), bytes);
+        // The answer's own id is taken too.
+        const shown = /"id":"(chatcmpl-\w+)"/.exec(bytes)[1];
+        assert.equal(await (await fetch(`${server.url}/v1/streams/${shown}?ids=${ids}`)).text(), bytes);
+        const frames = bytes.split(/(?<=\n\n)/);
+        const numbered = frames.filter((f) => f.startsWith('id: '));
+        if (!ids) assert.equal(numbered.length, 0);
+        for (const frame of numbered) {
+            const n = Number(/^id: (\d+)/.exec(frame)[1]);
+            const tail = bytes.slice(bytes.indexOf(frame) + frame.length);
+            assert.equal(await (await fetch(`${run}?ids=true&after=${n}`)).text(), tail);
+            assert.equal(await (await fetch(`${run}?ids=true`, { headers: { 'last-event-id': `${n}` } })).text(), tail);
+        }
+        assert.equal((await fetch(`${run}?after=x`)).status, 400);
+    }
+    assert.equal((await fetch(`${server.url}/v1/streams/nobody`)).status, 404);
+});
+
+test('a detached run goes on without its client, and can be cancelled by another', async () => {
+    const c = new AbortController();
+    const r = await post('/v1/chat/completions', body({ stream: true, max_tokens: 100, ignore_eos: true }),
+        { ...json, 'x-confab-detach': 'true' }, { signal: c.signal });
+    const id = r.headers.get('x-confab-run');
+    c.abort();
+    const text = await (await fetch(`${server.url}/v1/streams/${id}`)).text();
+    assert.match(text, /"finish_reason":"length"/);
+    const d = await post('/v1/chat/completions', body({ stream: true, max_tokens: 100000, ignore_eos: true, n: 4 }),
+        { ...json, 'x-confab-detach': 'true' });
+    const other = d.headers.get('x-confab-run');
+    await fetch(`${server.url}/v1/streams/${other}`, { method: 'DELETE' });
+    assert.match(await d.text(), /cancelled|\[DONE\]/);
+    await until(async () => (await server.metric('runs_live')) === 0, 'both are over');
+});
