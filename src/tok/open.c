@@ -32,24 +32,18 @@ static int byte_of(uint32_t cp)
     return -1;
 }
 
-/* The bytes that a byte-coded name stands for go to out.  False if it holds other characters; those
- * are put down as they are. */
+/* The bytes that a byte-coded name stands for go to out.  False if it holds other characters. */
 static bool decode_name(const int16_t *table, str name, struct buf *out)
 {
-    bool clean = true;
     buf_clear(out);
     while (name.n) {
-        const char *at = name.p;
         int32_t cp = utf8_next(&name);
         int b = cp >= 0 && cp < 0x200 ? table[cp] : -1;
-        if (b >= 0) {
-            buf_char(out, (char)b);
-        } else {
-            buf_put(out, at, (size_t)(name.p - at));
-            clean = false;
-        }
+        if (b < 0)
+            return false;
+        buf_char(out, (char)b);
     }
-    return clean;
+    return true;
 }
 
 /* "\u2581" becomes a blank. */
@@ -229,8 +223,10 @@ static void make_pieces(struct tok *t, const int16_t *table, struct buf *tmp)
         } else if (attr & TOK_NORMAL) {
             if (t->spm || t->pre->raw)
                 unescape(t->name[i], tmp);
-            else
-                decode_name(table, t->name[i], tmp);
+            else if (!decode_name(table, t->name[i], tmp)) {
+                buf_clear(tmp); // not byte-coded after all: added by hand
+                buf_str(tmp, t->name[i]);
+            }
             piece = arena_str(&t->arena, buf_as_str(tmp));
         }
         t->piece[i] = t->full[i] = piece;
