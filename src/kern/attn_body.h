@@ -38,6 +38,43 @@ INLINE void score(const float *q, int rows, int d, const void *const *blocks, in
             vec_store(p[r] + 16 * tile + v * LANES, s[r][v]);
 }
 
+/* One or two tiles.  With 3 and 4 rows, TILES of them fill the registers. */
+static void score_pair(const float *q, int rows, int d, const void *const *blocks, int tile,
+                       bool both, float (*p)[KERN_SPAN])
+{
+    switch (rows) {
+    case 1:
+        if (both)
+            score(q, 1, d, blocks, tile, 2, p);
+        else
+            score(q, 1, d, blocks, tile, 1, p);
+        return;
+    case 2:
+        if (both)
+            score(q, 2, d, blocks, tile, 2, p);
+        else
+            score(q, 2, d, blocks, tile, 1, p);
+        return;
+    case 3:
+        if (both && TILES == 2) {
+            score(q, 3, d, blocks, tile, TILES, p);
+            return;
+        }
+        score(q, 3, d, blocks, tile, 1, p);
+        if (both)
+            score(q, 3, d, blocks, tile + 1, 1, p);
+        return;
+    default:
+        if (both && TILES == 2) {
+            score(q, 4, d, blocks, tile, TILES, p);
+            return;
+        }
+        score(q, 4, d, blocks, tile, 1, p);
+        if (both)
+            score(q, 4, d, blocks, tile + 1, 1, p);
+    }
+}
+
 /* From scores to exponentials: p [256] in place, for tokens [lo, hi) of one row. */
 static void softmax(float *p, int lo, int hi, float softcap, float *max, float *sum)
 {
@@ -150,24 +187,8 @@ static void attend(const struct rows *g, int d, const void *const *blocks, float
         from = int_min(from, g->lo[r]);
         to = int_max(to, g->hi[r]);
     }
-    for (int tile = from / 16; tile < (to + 15) / 16;) {
-        int tiles = tile + 1 < (to + 15) / 16 ? 2 : 1;
-        switch (4 * tiles + g->n - 5) {
-        case 0: score(g->q, 1, d, blocks, tile, 1, p); break;
-        case 1: score(g->q, 2, d, blocks, tile, 1, p); break;
-        case 2: score(g->q, 3, d, blocks, tile, 1, p); break;
-        case 3: score(g->q, 4, d, blocks, tile, 1, p); break;
-        case 4: score(g->q, 1, d, blocks, tile, 2, p); break;
-        case 5: score(g->q, 2, d, blocks, tile, 2, p); break;
-        default: // more rows: one tile fills the registers
-            tiles = TILES;
-            if (g->n == 3)
-                score(g->q, 3, d, blocks, tile, TILES, p);
-            else
-                score(g->q, 4, d, blocks, tile, TILES, p);
-        }
-        tile += tiles;
-    }
+    for (int tile = from / 16, end = (to + 15) / 16; tile < end; tile += 2)
+        score_pair(g->q, g->n, d, blocks, tile, tile + 1 < end, p);
     for (int r = 0; r < g->n; r++)
         softmax(p[r], g->lo[r], g->hi[r], softcap, g->max + r, g->sum + r);
     mix_all(g, d, blocks, p);

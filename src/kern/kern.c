@@ -11,6 +11,8 @@ static const struct {
 #if defined(__x86_64__)
     {CPU_AVX2 | CPU_FMA | CPU_F16C, kern_fill_avx2},
     {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVXVNNI, kern_fill_avxvnni},
+    {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512, kern_fill_avx512},
+    {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512 | CPU_VNNI512, kern_fill_vnni512},
 #endif
 };
 

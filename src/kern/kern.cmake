@@ -1,7 +1,7 @@
 # Included by CMakeLists.txt.  Kernel files are compiled for one instruction set each and called only
 # where kern_init found it; on other processors the same files are empty.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    set(KERN_AVX2 -O3 -mavx2 -mfma -mf16c)
+    set(KERN_AVX2 -O3 -fno-tree-vectorize -fno-tree-slp-vectorize -mavx2 -mfma -mf16c)
     set(KERN_AVX512 ${KERN_AVX2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
     file(GLOB KERN_FILES src/kern/avx*.c)
     foreach(source IN LISTS KERN_FILES)

@@ -251,6 +251,58 @@ static void matmul_same_bits_everywhere(void **state)
         }
 }
 
+// More tokens than any inner chunk: each comes out as it does alone.
+static void matmul_many_tokens(void **state)
+{
+    (void)state;
+    static const int some[] = {KERN_TYPE_Q8_0, KERN_TYPE_Q4_K, KERN_TYPE_Q6_K, KERN_TYPE_F16};
+    uint64_t seed = 37;
+    struct kern k[8];
+    size_t n_levels = levels(k, COUNT(k));
+    for (size_t i = 0; i < COUNT(some); i++) {
+        struct problem p = {.type = some[i], .rows = 37, .cols = 512, .n = 269};
+        problem_init(&p, FILL_WEIGHTS, &seed);
+        problem_code(&p, &k[0]);
+        float *y = mem_alloc((size_t)(p.n * p.rows) * sizeof *y),
+              *one = mem_alloc(37 * sizeof *one);
+        for (size_t l = 1; l < n_levels; l++) {
+            k[l].matmul(&p.m, 0, p.m.n_panels, p.x, p.x_stride, p.n, y, 37);
+            for (int t = 0; t < p.n; t++) {
+                k[l].matmul(&p.m, 0, p.m.n_panels, (uint8_t *)p.x + (size_t)t * p.x_stride,
+                            p.x_stride, 1, one, 37);
+                check_bits(y + t * 37, one, 37, "many tokens", p.type, k[l].name, t, p.n);
+            }
+        }
+        mem_free(y);
+        mem_free(one);
+        problem_fini(&p);
+    }
+}
+
+static void levels_follow_the_mask(void **state)
+{
+    static const struct {
+        const char *mask;
+        unsigned need;
+    } rows[] = {
+        {"scalar", 0},
+        {"avx2", CPU_AVX2 | CPU_FMA | CPU_F16C},
+        {"avxvnni", CPU_AVX2 | CPU_AVXVNNI},
+        {"avx512", CPU_AVX512},
+        {"vnni512", CPU_AVX512 | CPU_VNNI512},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        unsigned mask, cpu = cpu_detect();
+        struct kern k;
+        struct err e;
+        assert_true(cpu_parse_mask(str_c(rows[i].mask), &mask, &e));
+        kern_init(&k, mask & cpu);
+        if ((cpu & rows[i].need) == rows[i].need)
+            assert_string_equal(k.name, rows[i].mask);
+    }
+}
+
 static void quantize_same_bytes_everywhere(void **state)
 {
     (void)state;
@@ -534,7 +586,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(quantize_same_bytes_everywhere),
     cmocka_unit_test(scalar_matmul_is_the_product),
     cmocka_unit_test(matmul_same_bits_everywhere),
+    cmocka_unit_test(matmul_many_tokens),
     cmocka_unit_test(matmul_lives_with_nan),
+    cmocka_unit_test(levels_follow_the_mask),
     cmocka_unit_test(rows_same_bits_everywhere),
 };
 TEST_FILE(tests)

@@ -1,0 +1,663 @@
+/* kern/avx512vnni_mm.c - packed matrix times coded activations with AVX-512 VNNI: 16 rows, one a
+ * lane, times up to 12 tokens.
+ *
+ * Activations come from memory as broadcast operands of the dot product: a broadcast by shuffle
+ * would take one of the two ports that multiply.  Tokens advance in lockstep, so that their sums
+ * are as many independent chains.  Up to FUSED tokens the weights are unpacked into registers and
+ * used at once, with prefetches far ahead; above that, segments of 256 columns are unpacked to
+ * memory and shared by all tokens. */
+#include "kern/kern_int.h"
+
+#if defined(__AVX512VNNI__)
+
+#include "kern/f16.h"
+
+#include "kern/avx512vnni_dots.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define TILE   12   // most tokens at once
+#define FUSED  12   // most tokens of the fused path
+#define AHEAD  4096 // bytes between a line in use and the line fetched
+
+// s += dot products of two pairs of 16-bit numbers, for each row
+INLINE __m512i dot2(__m512i s, __m512i w, const void *x)
+{
+    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(s) : "v"(w), "m"(*(const int32_t *)x));
+    return s;
+}
+
+INLINE __m512i splat(const int32_t *p)
+{
+    return _mm512_set1_epi32(*p);
+}
+
+INLINE __m512 halves(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE void store_rows(const struct kern_mat *m, int panel, float *y, size_t y_stride, int t,
+                       __m512 v)
+{
+    int rows = m->rows - 16 * panel;
+    __mmask16 mask = (__mmask16)(rows >= 16 ? 0xffff : (1u << rows) - 1);
+    _mm512_mask_storeu_ps(y + (size_t)t * y_stride + 16 * (size_t)panel, mask, v);
+}
+
+/* What a type is made of; constants wherever these functions are expanded. */
+struct shape {
+    int low, high, table, raise; // of its codes
+    int offset;                  // Q32 shapes
+    int mins;
+    int groups; // of 4 columns in a block: 8, or 4 for blocks of 16
+    int e8m0;
+};
+
+/* Codes of group g of 32 columns. */
+INLINE __m512i unpack(const struct shape sh, const uint8_t *lines, int g, __m512i table)
+{
+    int line = sh.low == 2 ? g / 4 : g % sh.low,
+        shift = sh.low == 2 ? g % 4 * 2 : g / sh.low * sh.low;
+    const uint8_t *highs = lines + 64 * sh.low;
+    const __m512i mask = _mm512_set1_epi8((char)((1 << sh.low) - 1));
+    __m512i v = _mm512_load_si512(lines + 64 * line);
+    if (sh.low == 8)
+        return v;
+    if (shift)
+        v = _mm512_srli_epi16(v, (unsigned)shift);
+    v = _mm512_and_si512(v, mask);
+    if (sh.high) {
+        __m512i h = _mm512_load_si512(highs + (sh.high == 2 ? 64 * (g / 4) : 0));
+        int at = sh.high == 2 ? g % 4 * 2 : g; // its bits, to be moved to bit `low`
+        if (at > sh.low)
+            h = _mm512_srli_epi16(h, (unsigned)(at - sh.low));
+        else if (at < sh.low)
+            h = _mm512_slli_epi16(h, (unsigned)(sh.low - at));
+        const __m512i bits = _mm512_set1_epi8((char)(((1 << sh.high) - 1) << sh.low));
+        v = _mm512_ternarylogic_epi32(h, bits, v, 0xea); // (h & bits) | v
+    }
+    if (sh.table)
+        v = _mm512_shuffle_epi8(table, v);
+    if (sh.raise)
+        v = _mm512_add_epi8(v, _mm512_set1_epi8((char)sh.raise));
+    return v;
+}
+
+INLINE __m512i load_table(const struct shape sh, const uint8_t *values)
+{
+    if (!sh.table)
+        return _mm512_setzero_si512();
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)values));
+}
+
+INLINE void fetch(const uint8_t *p, int lines)
+{
+    for (int i = 0; i < lines; i++)
+        _mm_prefetch((const char *)p + AHEAD + 64 * i, _MM_HINT_T0);
+}
+
+INLINE __m512 scales32(const struct shape sh, const uint8_t *p)
+{
+    if (!sh.e8m0)
+        return halves(p);
+    // 2^(e - 128); the two smallest are denormal
+    __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+    __m512i bits = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __mmask16 tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+    bits = _mm512_mask_sllv_epi32(bits, tiny, _mm512_set1_epi32(0x200000), e);
+    return _mm512_castsi512_ps(bits);
+}
+
+INLINE int scale_bytes32(const struct shape sh)
+{
+    return sh.e8m0 ? 16 : sh.mins ? 64 : 32;
+}
+
+INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
+{
+    switch (sh.offset) {
+    case 8: return splat(&x->m8);
+    case 16: return splat(&x->m16);
+    case 128: return splat(&x->m128);
+    default: return _mm512_setzero_si512();
+    }
+}
+
+/* How many of nt tokens advance in lockstep: as many chains as hide the latency of a dot product,
+ * as few pointers as fit the registers. */
+INLINE int lockstep(int nt)
+{
+    return nt <= 6 ? nt : (nt + 1) / 2;
+}
+
+INLINE void group32(const struct shape sh, const __m512i *w, __m512 d, __m512 min,
+                    const uint8_t *const *x, size_t at, int nt, __m512 *acc)
+{
+    const int8_t *codes[6];
+    __m512i s[6];
+    for (int t = 0; t < nt; t++) {
+        codes[t] = (const int8_t *)x[t] + at;
+        s[t] = start32(sh, (const struct kern_x32 *)codes[t]);
+    }
+    dots(8, nt, s, w, codes);
+    for (int t = 0; t < nt; t++) {
+        const struct kern_x32 *xb = (const struct kern_x32 *)codes[t];
+        __m512 dx = _mm512_set1_ps(xb->d);
+        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]), _mm512_mul_ps(d, dx), acc[t]);
+        if (sh.mins) {
+            __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(splat(&xb->m16)), dx);
+            acc[t] = _mm512_fmadd_ps(min, sum, acc[t]);
+        }
+    }
+}
+
+/* One block of 32 columns: acc += sums times scales.  x + at is the block of each token. */
+INLINE void block32(const struct shape sh, const __m512i *w, __m512 d, __m512 min,
+                    const uint8_t *const *x, size_t at, int nt, __m512 *acc)
+{
+    int half = lockstep(nt);
+    group32(sh, w, d, min, x, at, half, acc);
+    if (nt > half)
+        group32(sh, w, d, min, x + half, at, nt - half, acc + half);
+}
+
+/* nt tokens times panels [from, to), weights unpacked on the way.  (All of it stands
+ * in one loop because gcc keeps arrays in registers only where loops over them are inner ones.) */
+INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, int to,
+                    const uint8_t *x0, size_t stride, int nt, float *y, size_t y_stride)
+{
+    const __m512i table = load_table(sh, kern_type_info(m->type)->table);
+    for (int panel = from; panel < to; panel++) {
+        const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines, *x[TILE];
+        const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
+        __m512 acc[TILE];
+        for (int t = 0; t < nt; t++) {
+            acc[t] = _mm512_setzero_ps();
+            x[t] = x0 + (size_t)t * stride;
+        }
+        const size_t end = (size_t)m->cols / 32 * sizeof(struct kern_x32);
+        for (size_t at = 0; at < end; at += sizeof(struct kern_x32)) {
+            __m512i w[8];
+            __m512 min = _mm512_setzero_ps();
+            fetch(lines, sh.low + sh.high);
+            fetch(scales, 1);
+            for (int g = 0; g < 8; g++)
+                w[g] = unpack(sh, lines, g, table);
+            if (sh.mins)
+                min = _mm512_mul_ps(halves(scales + 32), _mm512_set1_ps(-0.0625f));
+            block32(sh, w, scales32(sh, scales), min, x, at, nt, acc);
+            lines += 64 * (sh.low + sh.high);
+            scales += scale_bytes32(sh);
+        }
+        for (int t = 0; t < nt; t++)
+            store_rows(m, panel, y, y_stride, t, acc[t]);
+    }
+}
+
+// Scales of block j of 256 columns, times d; p is behind d (and dmin).
+INLINE __m512 scales256(const struct shape sh, const uint8_t *p, int j, __m512 d)
+{
+    __m512i v;
+    if (sh.groups == 4 && sh.mins) {
+        v = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + j / 2 * 32)));
+        v = _mm512_and_si512(j % 2 ? _mm512_srli_epi32(v, 16) : v, _mm512_set1_epi32(15));
+    } else {
+        v = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p + 16 * j)));
+    }
+    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(v));
+}
+
+// Mins of blocks 2 j and 2 j + 1, as pairs of 16-bit numbers.
+INLINE __m512i mins256(const struct shape sh, const uint8_t *p, int j)
+{
+    if (sh.groups == 4) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(p + 32 * j));
+        return _mm512_srli_epi16(_mm512_cvtepu8_epi16(v), 4);
+    }
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + 128 + 32 * j)));
+}
+
+INLINE __m512i start256(const struct shape sh, const struct kern_x256 *x, int j)
+{
+    if (sh.mins)
+        return _mm512_setzero_si512();
+    return splat(sh.groups == 4 ? &x->m32[j] : &x->m128[j]);
+}
+
+INLINE int scale_bytes256(const struct shape sh)
+{
+    return sh.mins ? 320 : sh.groups == 4 ? 288 : 160;
+}
+
+INLINE void group256(const struct shape sh, const __m512i *w, int j, __m512 scale,
+                     const uint8_t *const *x, size_t at, int nt, __m512 *f)
+{
+    const int8_t *codes[6];
+    __m512i s[6];
+    for (int t = 0; t < nt; t++) {
+        s[t] = start256(sh, (const struct kern_x256 *)(x[t] + at), j);
+        codes[t] = (const int8_t *)x[t] + at + 4 * sh.groups * j;
+    }
+    dots(sh.groups, nt, s, w, codes);
+    for (int t = 0; t < nt; t++)
+        f[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]), scale, f[t]);
+}
+
+/* Block j of 256 columns: f += sums times scales.  x + at is the 256 columns of each token. */
+INLINE void block256(const struct shape sh, const __m512i *w, int j, __m512 scale,
+                     const uint8_t *const *x, size_t at, int nt, __m512 *f)
+{
+    int half = lockstep(nt);
+    group256(sh, w, j, scale, x, at, half, f);
+    if (nt > half)
+        group256(sh, w, j, scale, x + half, at, nt - half, f + half);
+}
+
+/* f += mins times sums of activations times dmin, which is negated; then acc += f times the scale
+ * of the activations. */
+INLINE void end256(const struct shape sh, const __m512i *mins, __m512 dmin, const uint8_t *const *x,
+                   size_t at, int nt, __m512 *f, __m512 *acc)
+{
+    for (int t = 0; t < nt; t++) {
+        const struct kern_x256 *xb = (const struct kern_x256 *)(x[t] + at);
+        if (sh.mins) {
+            const int16_t *sums = sh.groups == 4 ? xb->s16 : xb->s32;
+            __m512i s = _mm512_setzero_si512();
+            for (int j = 0; j < 32 / sh.groups; j++)
+                s = dot2(s, mins[j], sums + 2 * j);
+            f[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), dmin, f[t]);
+        }
+        acc[t] = _mm512_fmadd_ps(f[t], _mm512_set1_ps(xb->d), acc[t]);
+    }
+}
+
+INLINE void fused256_step(const struct shape sh, const uint8_t *lines, const uint8_t *scales,
+                          __m512i table, const uint8_t *const *x, size_t at, int nt, __m512 *acc)
+{
+    const __m512 d = halves(scales);
+    const uint8_t *after = scales + (sh.mins ? 64 : 32);
+    __m512 f[TILE], dmin = _mm512_setzero_ps();
+    __m512i w[8], mins[8];
+    for (int t = 0; t < nt; t++)
+        f[t] = _mm512_setzero_ps();
+    for (int b = 0; b < 8; b++) {
+        fetch(lines, sh.low + sh.high);
+        if (64 * b < scale_bytes256(sh))
+            fetch(scales + 64 * b, 1);
+        for (int g = 0; g < 8; g++)
+            w[g] = unpack(sh, lines, g, table);
+        for (int i = 0; i < 8 / sh.groups; i++) {
+            int j = 8 / sh.groups * b + i;
+            block256(sh, w + sh.groups * i, j, scales256(sh, after, j, d), x, at, nt, f);
+        }
+        lines += 64 * (sh.low + sh.high);
+    }
+    if (sh.mins) {
+        for (int j = 0; j < 32 / sh.groups; j++)
+            mins[j] = mins256(sh, after, j);
+        dmin = _mm512_xor_ps(halves(scales + 32), _mm512_set1_ps(-0.0f));
+    }
+    end256(sh, mins, dmin, x, at, nt, f, acc);
+}
+
+INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, int to,
+                     const uint8_t *x0, size_t stride, int nt, float *y, size_t y_stride)
+{
+    const __m512i table = load_table(sh, kern_type_info(m->type)->table);
+    for (int panel = from; panel < to; panel++) {
+        const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines, *x[TILE];
+        const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
+        __m512 acc[TILE];
+        for (int t = 0; t < nt; t++) {
+            acc[t] = _mm512_setzero_ps();
+            x[t] = x0 + (size_t)t * stride;
+        }
+        const size_t end = (size_t)m->cols / 256 * sizeof(struct kern_x256);
+        for (size_t at = 0; at < end; at += sizeof(struct kern_x256)) {
+            fused256_step(sh, lines, scales, table, x, at, nt, acc);
+            lines += 8 * 64 * (sh.low + sh.high);
+            scales += scale_bytes256(sh);
+        }
+        for (int t = 0; t < nt; t++)
+            store_rows(m, panel, y, y_stride, t, acc[t]);
+    }
+}
+
+INLINE void unpack_seg(const struct shape sh, const uint8_t *lines, const uint8_t *scales,
+                       __m512i table, bool q32, struct kern_seg *seg)
+{
+    for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (sh.low + sh.high)) {
+        for (int g = 0; g < 8 && sh.low < 8; g++)
+            _mm512_store_si512(seg->w[8 * b + g], unpack(sh, lines, g, table));
+        if (!q32)
+            continue;
+        _mm512_store_ps(seg->d[b], scales32(sh, scales));
+        if (sh.mins)
+            _mm512_store_ps(seg->m[b],
+                            _mm512_mul_ps(halves(scales + 32), _mm512_set1_ps(-0.0625f)));
+        scales += scale_bytes32(sh);
+    }
+    if (q32)
+        return;
+    const uint8_t *after = scales + (sh.mins ? 64 : 32);
+    for (int j = 0; j < 64 / sh.groups; j++)
+        _mm512_store_ps(seg->d[j], scales256(sh, after, j, halves(scales)));
+    if (!sh.mins)
+        return;
+    for (int j = 0; j < 32 / sh.groups; j++)
+        _mm512_store_si512(seg->min[j], mins256(sh, after, j));
+    _mm512_store_ps(seg->dmin, _mm512_xor_ps(halves(scales + 32), _mm512_set1_ps(-0.0f)));
+}
+
+/* What tiles read: unpacked weights (the packed lines themselves where those are bytes already),
+ * and where the lines begin that should be fetched meanwhile, for the first tile alone. */
+struct source {
+    const struct kern_seg *seg;
+    const uint8_t (*w)[64];
+    const uint8_t *next; // or NULL
+};
+
+/* n tiles of nt tokens. */
+INLINE void tile32(const struct shape sh, const struct source *src, const uint8_t *x0,
+                   size_t stride, int nt, int n, float (*out)[16])
+{
+    const struct kern_seg *seg = src->seg;
+    const uint8_t *next = src->next;
+    for (; n > 0; n--, x0 += (size_t)nt * stride, out += nt, next = NULL) {
+        const uint8_t *x[TILE];
+        __m512 acc[TILE];
+        for (int t = 0; t < nt; t++) {
+            x[t] = x0 + (size_t)t * stride;
+            acc[t] = _mm512_load_ps(out[t]);
+        }
+        for (int b = 0; b < seg->n_blocks; b++) {
+            __m512i w[8];
+            for (int g = 0; g < 8; g++)
+                w[g] = _mm512_load_si512(src->w[8 * b + g]);
+            if (next)
+                fetch(next + 64 * (sh.low + sh.high) * b, sh.low + sh.high);
+            block32(sh, w, _mm512_load_ps(seg->d[b]), _mm512_load_ps(seg->m[b]), x,
+                    (size_t)b * sizeof(struct kern_x32), nt, acc);
+        }
+        for (int t = 0; t < nt; t++)
+            _mm512_store_ps(out[t], acc[t]);
+    }
+}
+
+INLINE void tile256(const struct shape sh, const struct source *src, const uint8_t *x0,
+                    size_t stride, int nt, int n, float (*out)[16])
+{
+    const struct kern_seg *seg = src->seg;
+    const uint8_t *next = src->next;
+    for (; n > 0; n--, x0 += (size_t)nt * stride, out += nt, next = NULL) {
+        const uint8_t *x[TILE];
+        __m512 f[TILE], acc[TILE];
+        __m512i w[8], mins[8];
+        for (int t = 0; t < nt; t++) {
+            x[t] = x0 + (size_t)t * stride;
+            f[t] = _mm512_setzero_ps();
+        }
+        for (int j = 0; j < 64 / sh.groups; j++) {
+            for (int g = 0; g < sh.groups; g++)
+                w[g] = _mm512_load_si512(src->w[sh.groups * j + g]);
+            if (next && sh.groups * j % 8 == 0)
+                fetch(next + 8 * (sh.low + sh.high) * sh.groups * j, sh.low + sh.high);
+            block256(sh, w, j, _mm512_load_ps(seg->d[j]), x, 0, nt, f);
+        }
+        for (int j = 0; j < 32 / sh.groups; j++)
+            mins[j] = _mm512_load_si512(seg->min[j]);
+        for (int t = 0; t < nt; t++)
+            acc[t] = _mm512_load_ps(out[t]);
+        end256(sh, mins, _mm512_load_ps(seg->dmin), x, 0, nt, f, acc);
+        for (int t = 0; t < nt; t++)
+            _mm512_store_ps(out[t], acc[t]);
+    }
+}
+
+typedef void fused_fn(const struct kern_mat *m, int from, int to, int np, const uint8_t *x,
+                      size_t stride, int nt, float *y, size_t y_stride);
+
+struct path {
+    fused_fn *fused;
+    void (*unpack)(const uint8_t *lines, const uint8_t *scales, const uint8_t *values,
+                   struct kern_seg *seg);
+    void (*tile)(const struct source *src, const uint8_t *x, size_t stride, int nt, int n,
+                 float (*out)[16]);
+};
+
+/* All of a type's functions from its constants; `kind` is 32 or 256. */
+// clang-format off
+#define FUSED_CASE(kind, n)                                                                        \
+    case n: fused##kind(sh, m, from, to, x, stride, n, y, y_stride); break;
+#define TILE_CASE(kind, nt)                                                                        \
+    case nt: tile##kind(sh, src, x, stride, nt, n, out); break;
+#define TYPE(name, kind, ...)                                                                      \
+    static void fused_##name(const struct kern_mat *m, int from, int to, int np, const uint8_t *x, \
+                             size_t stride, int nt, float *y, size_t y_stride)                     \
+    {                                                                                              \
+        const struct shape sh = {__VA_ARGS__};                                                     \
+        (void)np;                                                                                  \
+        switch (nt) {                                                              \
+            FUSED_CASE(kind, 1) FUSED_CASE(kind, 2) FUSED_CASE(kind, 3) FUSED_CASE(kind, 4)        \
+            FUSED_CASE(kind, 5) FUSED_CASE(kind, 6) FUSED_CASE(kind, 7) FUSED_CASE(kind, 8)        \
+            FUSED_CASE(kind, 9) FUSED_CASE(kind, 10) FUSED_CASE(kind, 11) FUSED_CASE(kind, 12)     \
+        }                                                                                          \
+    }                                                                                              \
+    static void unpack_##name(const uint8_t *lines, const uint8_t *scales, const uint8_t *values,  \
+                              struct kern_seg *seg)                                                \
+    {                                                                                              \
+        const struct shape sh = {__VA_ARGS__};                                                     \
+        unpack_seg(sh, lines, scales, load_table(sh, values), kind == 32, seg);                    \
+    }                                                                                              \
+    static void tile_##name(const struct source *src, const uint8_t *x, size_t stride, int nt,     \
+                            int n, float (*out)[16])                                               \
+    {                                                                                              \
+        const struct shape sh = {__VA_ARGS__};                                                     \
+        switch (nt) {                                                                              \
+            TILE_CASE(kind, 6) TILE_CASE(kind, 7) TILE_CASE(kind, 8) TILE_CASE(kind, 9)            \
+            TILE_CASE(kind, 10) TILE_CASE(kind, 11) TILE_CASE(kind, 12)                            \
+        }                                                                                          \
+    }
+// clang-format on
+
+TYPE(q8_0, 32, .low = 8, .offset = 128)
+TYPE(q4_0, 32, .low = 4, .offset = 8)
+TYPE(q4_1, 32, .low = 4, .mins = 1)
+TYPE(q5_0, 32, .low = 4, .high = 1, .offset = 16)
+TYPE(q5_1, 32, .low = 4, .high = 1, .mins = 1)
+TYPE(iq4_nl, 32, .low = 4, .table = 1, .offset = 128)
+TYPE(mxfp4, 32, .low = 4, .table = 1, .offset = 16, .e8m0 = 1)
+TYPE(q4_k, 256, .low = 4, .mins = 1, .groups = 8)
+TYPE(q5_k, 256, .low = 4, .high = 1, .mins = 1, .groups = 8)
+TYPE(q6_k, 256, .low = 4, .high = 2, .groups = 4)
+TYPE(q3_k, 256, .low = 2, .high = 1, .raise = 28, .groups = 4)
+TYPE(q2_k, 256, .low = 2, .mins = 1, .groups = 4)
+TYPE(iq4_xs, 256, .low = 4, .table = 1, .groups = 8)
+
+#define PATH(name)                                                                                 \
+    {                                                                                              \
+        fused_##name, unpack_##name, tile_##name                                                   \
+    }
+static const struct path paths[KERN_TYPES] = {
+    [KERN_TYPE_Q8_0] = PATH(q8_0),     [KERN_TYPE_Q4_0] = PATH(q4_0),
+    [KERN_TYPE_Q4_1] = PATH(q4_1),     [KERN_TYPE_Q5_0] = PATH(q5_0),
+    [KERN_TYPE_Q5_1] = PATH(q5_1),     [KERN_TYPE_IQ4_NL] = PATH(iq4_nl),
+    [KERN_TYPE_MXFP4] = PATH(mxfp4),   [KERN_TYPE_Q4_K] = PATH(q4_k),
+    [KERN_TYPE_Q5_K] = PATH(q5_k),     [KERN_TYPE_Q6_K] = PATH(q6_k),
+    [KERN_TYPE_Q3_K] = PATH(q3_k),     [KERN_TYPE_Q2_K] = PATH(q2_k),
+    [KERN_TYPE_IQ4_XS] = PATH(iq4_xs),
+};
+
+INLINE __m512 float_weights(int type, const uint8_t *lines, int k)
+{
+    if (type == KERN_TYPE_F32)
+        return _mm512_load_ps(lines + 64 * (size_t)k);
+    if (type == KERN_TYPE_F16)
+        return halves(lines + 32 * (size_t)k);
+    __m512i pair = _mm512_load_si512(lines + 32 * (size_t)(k & ~1));
+    if (k % 2)
+        return _mm512_castsi512_ps(_mm512_and_si512(pair, _mm512_set1_epi32((int)0xffff0000)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16));
+}
+
+/* nt tokens times panels [from, to) of floats, np at a time. */
+INLINE void float_tile(int type, const struct kern_mat *m, int from, int to, int np,
+                       const uint8_t *x0, size_t stride, int nt, float *y, size_t y_stride)
+{
+    const int cols = m->cols + m->cols % 2, size = type == KERN_TYPE_F32 ? 64 : 32;
+    for (int panel = from; panel < to; panel += np) {
+        const uint8_t *lines[4];
+        const float *x[TILE];
+        __m512 acc[4][TILE];
+        for (int p = 0; p < np; p++) {
+            lines[p] = m->lines + (size_t)(panel + p) * m->panel_lines;
+            for (int t = 0; t < nt; t++)
+                acc[p][t] = _mm512_setzero_ps();
+        }
+        for (int t = 0; t < nt; t++)
+            x[t] = (const float *)(x0 + (size_t)t * stride);
+        for (int k0 = 0; k0 < cols; k0 += 256) {
+            __m512 f[4][TILE];
+            for (int p = 0; p < np; p++)
+                for (int t = 0; t < nt; t++)
+                    f[p][t] = _mm512_setzero_ps();
+            for (int n = int_min(256, cols - k0); n > 0; n -= 2) {
+                for (int p = 0; p < np; p++) {
+                    fetch(lines[p], size / 32);
+                    for (int k = 0; k < 2; k++) {
+                        __m512 w = float_weights(type, lines[p], k);
+                        for (int t = 0; t < nt; t++)
+                            f[p][t] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[t][k]), f[p][t]);
+                    }
+                    lines[p] += 2 * size;
+                }
+                for (int t = 0; t < nt; t++)
+                    x[t] += 2;
+            }
+            for (int p = 0; p < np; p++)
+                for (int t = 0; t < nt; t++)
+                    acc[p][t] = _mm512_add_ps(acc[p][t], f[p][t]);
+        }
+        for (int p = 0; p < np; p++)
+            for (int t = 0; t < nt; t++)
+                store_rows(m, panel + p, y, y_stride, t, acc[p][t]);
+    }
+}
+
+// clang-format off
+#define FLOAT_CASE(type, np, n)                                                                    \
+    case (np > 1 ? -n : n):                                                                        \
+        float_tile(KERN_TYPE_##type, m, from, to, np, x, stride, n, y, y_stride); break;
+#define FLOAT_TYPE(name, type)                                                                     \
+    static void fused_##name(const struct kern_mat *m, int from, int to, int np, const uint8_t *x, \
+                             size_t stride, int nt, float *y, size_t y_stride)                     \
+    {                                                                                              \
+        switch (np == 4 ? -nt : nt) {                                                              \
+            FLOAT_CASE(type, 4, 1) FLOAT_CASE(type, 4, 2) FLOAT_CASE(type, 4, 3)                   \
+            FLOAT_CASE(type, 4, 4) FLOAT_CASE(type, 1, 1) FLOAT_CASE(type, 1, 2)                   \
+            FLOAT_CASE(type, 1, 3) FLOAT_CASE(type, 1, 4) FLOAT_CASE(type, 1, 5)                   \
+            FLOAT_CASE(type, 1, 6) FLOAT_CASE(type, 1, 7) FLOAT_CASE(type, 1, 8)                   \
+            FLOAT_CASE(type, 1, 9) FLOAT_CASE(type, 1, 10) FLOAT_CASE(type, 1, 11)                 \
+            FLOAT_CASE(type, 1, 12)                                                                \
+        }                                                                                          \
+    }
+// clang-format on
+FLOAT_TYPE(f32, F32)
+FLOAT_TYPE(f16, F16)
+FLOAT_TYPE(bf16, BF16)
+
+/* n tokens in as few tiles as can be, all of about the same size: `big` of the tokens returned,
+ * then the others of one less. */
+static int split_tokens(int n, int *tiles, int *big)
+{
+    *tiles = (n + TILE - 1) / TILE;
+    int nt = (n + *tiles - 1) / *tiles;
+    *big = *tiles - (nt * *tiles - n);
+    return nt;
+}
+
+/* All panels times at most TILE tokens; `together` panels at a time while that leaves registers. */
+static void matmul_fused(const struct kern_mat *m, fused_fn *fused, int together, int from, int to,
+                         const uint8_t *x, size_t x_stride, int n, float *y, size_t y_stride)
+{
+    int cut = n <= 4 ? from + (to - from) / together * together : from;
+    if (cut > from)
+        fused(m, from, cut, together, x, x_stride, n, y, y_stride);
+    if (to > cut)
+        fused(m, cut, to, 1, x, x_stride, n, y, y_stride);
+}
+
+#define CHUNK 128 // tokens whose sums lie on the stack
+
+/* One panel times n <= CHUNK tokens, segment by segment. */
+static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, size_t x_stride,
+                        int n, float *y, size_t y_stride)
+{
+    const struct kern_type_info *info = kern_type_info(m->type);
+    const struct path *path = &paths[m->type];
+    const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
+    const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
+    bool q32 = m->act == KERN_ACT_Q32;
+    struct kern_seg seg;
+    _Alignas(64) float acc[CHUNK][16];
+    int tiles, big, nt = split_tokens(n, &tiles, &big);
+    memset(acc, 0, (size_t)n * sizeof acc[0]);
+    for (int k = 0; k < m->cols; k += 256) {
+        seg.n_blocks = int_min(8, (m->cols - k) / 32);
+        path->unpack(lines, scales, info->table, &seg);
+        struct source src = {&seg, (const uint8_t(*)[64])(info->low_bits == 8 ? lines : seg.w[0]),
+                             lines + 8 * 64 * (info->low_bits + info->high_bits) - AHEAD};
+        path->tile(&src, x, x_stride, nt, big, acc);
+        src.next = NULL;
+        if (tiles > big)
+            path->tile(&src, x + (size_t)(nt * big) * x_stride, x_stride, nt - 1, tiles - big,
+                       acc + nt * big);
+        lines += 8 * 64 * (info->low_bits + info->high_bits);
+        scales += info->scale_bytes * (q32 ? 8 : 1);
+        x += q32 ? 8 * sizeof(struct kern_x32) : sizeof(struct kern_x256);
+    }
+    for (int t = 0; t < n; t++)
+        store_rows(m, panel, y, y_stride, t, _mm512_load_ps(acc[t]));
+}
+
+static void matmul_float(const struct kern_mat *m, int from, int to, const uint8_t *x,
+                         size_t x_stride, int n, float *y, size_t y_stride)
+{
+    fused_fn *fused = m->type == KERN_TYPE_F32   ? fused_f32
+                      : m->type == KERN_TYPE_F16 ? fused_f16
+                                                 : fused_bf16;
+    int tiles, big, nt = split_tokens(n, &tiles, &big);
+    for (int p = from; p < to; p += 4) // the panels stay in the cache while tokens pass
+        for (int i = 0, t = 0; i < tiles; i++) {
+            int size = i < big ? nt : nt - 1;
+            matmul_fused(m, fused, 4, p, int_min(to, p + 4), x + (size_t)t * x_stride, x_stride,
+                         size, y + (size_t)t * y_stride, y_stride);
+            t += size;
+        }
+}
+
+static void matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
+                   int n, float *y, size_t y_stride)
+{
+    if (m->act == KERN_ACT_F32) {
+        matmul_float(m, from, to, x, x_stride, n, y, y_stride);
+        return;
+    }
+    const uint8_t *rows = x;
+    for (int chunk; n > FUSED; n -= chunk, rows += (size_t)chunk * x_stride) {
+        chunk = int_min(CHUNK, n);
+        for (int p = from; p < to; p++)
+            matmul_segs(m, p, rows, x_stride, chunk, y, y_stride);
+        y += (size_t)chunk * y_stride;
+    }
+    if (n > 0)
+        matmul_fused(m, paths[m->type].fused, 1, from, to, rows, x_stride, n, y, y_stride);
+}
+
+void kern_fill_vnni512(struct kern *k)
+{
+    k->name = "vnni512";
+    k->matmul = matmul;
+}
+
+#endif
