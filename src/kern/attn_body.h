@@ -16,62 +16,51 @@ static const uint16_t *value_row(const void *const *blocks, int t, int d)
     return (const uint16_t *)blocks[t / 32] + (size_t)(KERN_KV_BLOCK + t % 32) * (size_t)d;
 }
 
-/* Scores of `rows` query rows against `tiles` key tiles from `tile` on. */
-INLINE void score(const float *q, int rows, int d, const void *const *blocks, int tile, int tiles,
-                  float (*p)[KERN_SPAN])
+/* Scores of `rows` query rows against the key tiles [from, to), `tiles` at a time.  (Here and below
+ * one outer loop holds the others, because gcc keeps arrays in registers only where loops over them
+ * are inner ones.) */
+INLINE void score(const float *q, int rows, int d, const void *const *blocks, int from, int to,
+                  int tiles, float (*p)[KERN_SPAN])
 {
-    VEC s[ROWS][2 * PARTS]; // tiles <= 2
-    const uint16_t *keys[2] = {key_tile(blocks, tile, d), NULL};
-    if (tiles == 2)
-        keys[1] = key_tile(blocks, tile + 1, d);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < tiles * PARTS; v++)
-            s[r][v] = vec_zero();
-    for (int i = 0; i < d; i++)
-        for (int v = 0; v < tiles * PARTS; v++) {
-            VEC k = vec_half(keys[v / PARTS] + 16 * i + v % PARTS * LANES);
-            for (int r = 0; r < rows; r++)
-                s[r][v] = vec_fma(vec_set1(q[r * d + i]), k, s[r][v]);
-        }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < tiles * PARTS; v++)
-            vec_store(p[r] + 16 * tile + v * LANES, s[r][v]);
+    for (int tile = from; tile < to; tile += tiles) {
+        VEC s[ROWS][2 * PARTS]; // tiles <= 2
+        const uint16_t *keys[2] = {key_tile(blocks, tile, d), NULL};
+        if (tiles == 2)
+            keys[1] = key_tile(blocks, tile + 1, d);
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < tiles * PARTS; v++)
+                s[r][v] = vec_zero();
+        for (int i = 0; i < d; i++)
+            for (int v = 0; v < tiles * PARTS; v++) {
+                VEC k = vec_half(keys[v / PARTS] + 16 * i + v % PARTS * LANES);
+                for (int r = 0; r < rows; r++)
+                    s[r][v] = vec_fma(vec_set1(q[r * d + i]), k, s[r][v]);
+            }
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < tiles * PARTS; v++)
+                vec_store(p[r] + 16 * tile + v * LANES, s[r][v]);
+    }
 }
 
-/* One or two tiles.  With 3 and 4 rows, TILES of them fill the registers. */
-static void score_pair(const float *q, int rows, int d, const void *const *blocks, int tile,
-                       bool both, float (*p)[KERN_SPAN])
+static void score_all(const float *q, int rows, int d, const void *const *blocks, int from, int to,
+                      float (*p)[KERN_SPAN])
 {
+    int tiles = rows <= 2 ? 2 : TILES; // as many as the registers hold
+    int last = from + (to - from) / tiles * tiles;
     switch (rows) {
     case 1:
-        if (both)
-            score(q, 1, d, blocks, tile, 2, p);
-        else
-            score(q, 1, d, blocks, tile, 1, p);
-        return;
+        score(q, 1, d, blocks, from, last, 2, p);
+        score(q, 1, d, blocks, last, to, 1, p);
+        break;
     case 2:
-        if (both)
-            score(q, 2, d, blocks, tile, 2, p);
-        else
-            score(q, 2, d, blocks, tile, 1, p);
-        return;
+        score(q, 2, d, blocks, from, last, 2, p);
+        score(q, 2, d, blocks, last, to, 1, p);
+        break;
     case 3:
-        if (both && TILES == 2) {
-            score(q, 3, d, blocks, tile, TILES, p);
-            return;
-        }
-        score(q, 3, d, blocks, tile, 1, p);
-        if (both)
-            score(q, 3, d, blocks, tile + 1, 1, p);
-        return;
-    default:
-        if (both && TILES == 2) {
-            score(q, 4, d, blocks, tile, TILES, p);
-            return;
-        }
-        score(q, 4, d, blocks, tile, 1, p);
-        if (both)
-            score(q, 4, d, blocks, tile + 1, 1, p);
+        score(q, 3, d, blocks, from, last, TILES, p);
+        score(q, 3, d, blocks, last, to, 1, p);
+        break;
+    default: score(q, 4, d, blocks, from, last, TILES, p); score(q, 4, d, blocks, last, to, 1, p);
     }
 }
 
@@ -106,25 +95,29 @@ static void softmax(float *p, int lo, int hi, float softcap, float *max, float *
     *sum = vec_sum16(lanes);
 }
 
-/* acc [rows][d] += p times values over tokens [from, to), `n` vectors at column `at`. */
-INLINE void mix(float (*const *p)[KERN_SPAN], int rows, int d, const void *const *blocks, int from,
-                int to, int at, int n, float *const *acc)
+/* acc [rows][d] += p times values over tokens [from, to), columns [at, end), n vectors at a time;
+ * returns the first column left over. */
+INLINE int mix(float (*const *p)[KERN_SPAN], int rows, int d, const void *const *blocks, int from,
+               int to, int at, int n, float *const *acc)
 {
-    VEC s[ROWS][8];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < n; v++)
-            s[r][v] = vec_load(acc[r] + at + v * LANES);
-    for (int t = from; t < to; t++) {
-        const uint16_t *values = value_row(blocks, t, d) + at;
-        for (int v = 0; v < n; v++) {
-            VEC value = vec_half(values + v * LANES);
-            for (int r = 0; r < rows; r++)
-                s[r][v] = vec_fma(vec_set1((*p[r])[t]), value, s[r][v]);
+    for (; at + n * LANES <= d; at += n * LANES) {
+        VEC s[ROWS][8];
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < n; v++)
+                s[r][v] = vec_load(acc[r] + at + v * LANES);
+        for (int t = from; t < to; t++) {
+            const uint16_t *values = value_row(blocks, t, d) + at;
+            for (int v = 0; v < n; v++) {
+                VEC value = vec_half(values + v * LANES);
+                for (int r = 0; r < rows; r++)
+                    s[r][v] = vec_fma(vec_set1((*p[r])[t]), value, s[r][v]);
+            }
         }
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < n; v++)
+                vec_store(acc[r] + at + v * LANES, s[r][v]);
     }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < n; v++)
-            vec_store(acc[r] + at + v * LANES, s[r][v]);
+    return at;
 }
 
 INLINE void mix_rows(float (*const *p)[KERN_SPAN], int rows, int d, const void *const *blocks,
@@ -132,10 +125,10 @@ INLINE void mix_rows(float (*const *p)[KERN_SPAN], int rows, int d, const void *
 {
     const int wide = rows == 1 ? 8 : rows == 2 ? 4 : WIDE;
     int at = 0;
-    for (; at + wide * LANES <= d; at += wide * LANES)
-        mix(p, rows, d, blocks, from, to, at, wide, acc);
-    for (; at + LANES <= d; at += LANES)
-        mix(p, rows, d, blocks, from, to, at, 1, acc);
+    if (from >= to)
+        return;
+    at = mix(p, rows, d, blocks, from, to, at, wide, acc);
+    at = mix(p, rows, d, blocks, from, to, at, 1, acc);
     for (; at < d; at++) // d is a multiple of 8
         for (int r = 0; r < rows; r++)
             for (int t = from; t < to; t++)
@@ -187,8 +180,7 @@ static void attend(const struct rows *g, int d, const void *const *blocks, float
         from = int_min(from, g->lo[r]);
         to = int_max(to, g->hi[r]);
     }
-    for (int tile = from / 16, end = (to + 15) / 16; tile < end; tile += 2)
-        score_pair(g->q, g->n, d, blocks, tile, tile + 1 < end, p);
+    score_all(g->q, g->n, d, blocks, from / 16, (to + 15) / 16, p);
     for (int r = 0; r < g->n; r++)
         softmax(p[r], g->lo[r], g->hi[r], softcap, g->max + r, g->sum + r);
     mix_all(g, d, blocks, p);
