@@ -57,12 +57,14 @@ void tok_splitter_fini(struct tok_splitter *s)
 
 void tok_words_init(struct tok_words *w)
 {
-    *w = (struct tok_words){.md = pcre2_match_data_create(1, NULL)};
+    *w = (struct tok_words){.md = pcre2_match_data_create(1, NULL),
+                            .limits = pcre2_match_context_create(NULL)};
 }
 
 void tok_words_fini(struct tok_words *w)
 {
     pcre2_match_data_free(w->md);
+    pcre2_match_context_free(w->limits);
     mem_free(w->end);
     mem_free(w->spare);
     *w = (struct tok_words){0};
@@ -81,12 +83,14 @@ static bool run_re(const pcre2_code *re, const struct tok_text *t, size_t from, 
 {
     PCRE2_SPTR piece = (PCRE2_SPTR)t->cls + from;
     size_t *at = pcre2_get_ovector_pointer(w->md);
+    // Each expression goes over a text a few times at most; more would be our fault.
+    pcre2_set_match_limit(w->limits, (uint32_t)(1000000 + 8 * size_min(to - from, TOK_TEXT_MAX)));
     for (size_t pos = 0; pos < to - from;) {
-        int rc = pcre2_match(re, piece, to - from, pos, 0, w->md, NULL);
+        int rc = pcre2_match(re, piece, to - from, pos, 0, w->md, w->limits);
         if (rc == PCRE2_ERROR_NOMATCH)
             break;
         if (rc < 0)
-            return err_set(e, ERR_LIMIT, "the pre-tokenizer gave up on this text (error %d)", rc);
+            return err_set(e, ERR_INTERNAL, "the pre-tokenizer failed on this text (error %d)", rc);
         cut_at(w, from + at[0]);
         cut_at(w, from + at[1]);
         pos = at[1] > pos ? at[1] : pos + 1;

@@ -126,6 +126,7 @@ struct tok_words {
     uint32_t *end, *spare;
     size_t n, cap;
     pcre2_match_data *md;
+    pcre2_match_context *limits;
 };
 void tok_words_init(struct tok_words *w);
 void tok_words_fini(struct tok_words *w);
