@@ -36,8 +36,10 @@ void tok_close(struct tok *t);
 /* Appends the ids of the spans, which are read as one text (a piece may cross a span border except
  * where a special token stands).
  *   add_special  put BOS (and EOS) where the file says so; not doubled when the text begins with it
- *   ERR_LIMIT    more than ids->max ids
- *   Never fails for content: invalid UTF-8 becomes byte tokens (or what llama.cpp makes of it). */
+ *   ERR_LIMIT    more than ids->max ids, or a text of more than 256 MB; *ids as it was
+ *   Never fails for content: what is not UTF-8 becomes U+FFFD byte by byte (BPE) or byte tokens
+ *   (SPM), as in llama.cpp.  No special token is put together from spans of different trust.
+ *   Cost: n log n for any text; about 40 times the text in memory while it runs. */
 MUST_CHECK bool tok_encode(const struct tok *t, const struct tok_span *spans, size_t n_spans,
                            bool add_special, struct tok_ids *ids, struct err *e);
 
@@ -63,13 +65,15 @@ int32_t tok_eos(const struct tok *t);             // or -1
 bool tok_adds_bos(const struct tok *t);
 const char *tok_model_name(const struct tok *t); // "bpe (qwen2)", "spm"
 
-/* Whole texts at once: appends the text of the ids.  SPM's leading blank is removed as
- * llama.cpp's detokenizer does when `strip_leading`.  False when out is full. */
+/* Whole texts at once: appends the text of the ids.  strip_leading removes the blank that SPM puts
+ * before a text; control tokens before it, such as BOS, do not keep it (in llama.cpp they do).
+ * Blanks before punctuation stay, also where llama.cpp would clean them up: what was put in comes
+ * out, streamed or not.  False when out is full. */
 bool tok_decode(const struct tok *t, const int32_t *ids, size_t n, bool with_special,
                 bool strip_leading, struct buf *out);
 
 /* Streaming: bytes come in token by token, whole characters go out; what cannot become a character
- * any more is given as U+FFFD by tok_stream_put's caller choice `lossy`. */
+ * any more becomes U+FFFD, one for each maximal part of a character (Unicode 15, 3.9). */
 struct tok_stream {
     unsigned char held[8]; // front of an unfinished character
     int n_held;
