@@ -2,7 +2,8 @@
  * tokens, from the second-level cache and from memory, beside what the machine itself gave in the
  * same minute.
  *
- *     bench_kern [--level NAME] [--types Q8_0,Q4_K] [--tokens 1,4,8] [--ms N] [--attn] [--json]
+ *     bench_kern [--level NAME] [--types Q8_0,Q4_K] [--tokens 1,4,8] [--cols N] [--ms N] [--attn]
+ * [--json]
  *
  * One thread.  Each number is the median over windows of about a millisecond or one pass. */
 #include "kern/cpu.h"
@@ -21,7 +22,6 @@
 
 #define DRAM_BYTES ((size_t)96 << 20)
 #define L2_BYTES   ((size_t)384 << 10)
-#define COLS       1024
 #define WINDOWS    400
 #define TOKENS_MAX 512
 #define PANELS     4 // of a call
@@ -37,7 +37,7 @@ static const int all_types[] = {
 static struct {
     unsigned cpu;
     int types[COUNT(all_types)], n_types;
-    int tokens[16], n_tokens;
+    int tokens[16], n_tokens, cols;
     double window_ms, total_ms;
     bool json, attn;
 } opt;
@@ -169,33 +169,33 @@ static void fill_random(uint8_t *p, size_t n)
 static bool setup_open(struct setup *s, const struct kern *k, int type, size_t bytes)
 {
     const struct kern_type_info *info = kern_type_info(type);
-    size_t row = (size_t)(COLS / info->block) * (size_t)info->bytes;
+    size_t row = (size_t)(opt.cols / info->block) * (size_t)info->bytes;
     int panels = (int)(bytes / (16 * row));
-    s->bytes = kern_pack_bytes(type, 16 * panels, COLS);
+    s->bytes = kern_pack_bytes(type, 16 * panels, opt.cols);
     s->mem = mem_try(s->bytes);
-    s->x_stride = kern_act_bytes(KERN_ACT_F32, COLS); // the largest
+    s->x_stride = kern_act_bytes(KERN_ACT_F32, opt.cols); // the largest
     s->x_bytes = s->x_stride * TOKENS_MAX;
     s->x = mem_try(s->x_bytes);
     s->y = mem_try(Y_BYTES);
     if (!s->mem || !s->x || !s->y)
         return false;
-    kern_pack_layout(&s->m, type, 16 * panels, COLS, s->mem);
-    s->x_stride = kern_act_bytes(s->m.act, COLS);
-    float values[COLS];
-    uint8_t *src = mem_alloc(16 * row);
+    kern_pack_layout(&s->m, type, 16 * panels, opt.cols, s->mem);
+    s->x_stride = kern_act_bytes(s->m.act, opt.cols);
+    float *values = mem_alloc((size_t)opt.cols * sizeof *values);
+    uint8_t *bits = mem_alloc((size_t)opt.cols), *src = mem_alloc(16 * row);
     for (int r = 0; r < 16 + TOKENS_MAX; r++) {
-        uint8_t bits[COLS];
-        fill_random(bits, COLS);
-        for (int i = 0; i < COLS; i++)
-            values[i] = ((float)bits[(i * 7 + r) % COLS] - 127.5f) * 1e-3f;
-        if (r < 16 && !kern_quant_row(type, values, src + (size_t)r * row, COLS))
+        fill_random(bits, (size_t)opt.cols);
+        for (int i = 0; i < opt.cols; i++)
+            values[i] = ((float)bits[(i * 7 + r) % opt.cols] - 127.5f) * 1e-3f;
+        if (r < 16 && !kern_quant_row(type, values, src + (size_t)r * row, opt.cols))
             return false;
         if (r >= 16)
-            k->quantize(s->m.act, values, (uint8_t *)s->x + (size_t)(r - 16) * s->x_stride, COLS);
+            k->quantize(s->m.act, values, (uint8_t *)s->x + (size_t)(r - 16) * s->x_stride,
+                        opt.cols);
     }
     kern_pack(&(struct kern_mat){.type = type,
                                  .rows = 16,
-                                 .cols = COLS,
+                                 .cols = opt.cols,
                                  .n_panels = 1,
                                  .act = s->m.act,
                                  .lines = s->m.lines,
@@ -210,13 +210,15 @@ static bool setup_open(struct setup *s, const struct kern *k, int type, size_t b
                    s->m.panel_scales);
     }
     mem_free(src);
+    mem_free(bits);
+    mem_free(values);
     return true;
 }
 
 static void setup_close(struct setup *s)
 {
     mem_try_free(s->y, Y_BYTES);
-    mem_try_free(s->x, kern_act_bytes(KERN_ACT_F32, COLS) * TOKENS_MAX);
+    mem_try_free(s->x, kern_act_bytes(KERN_ACT_F32, opt.cols) * TOKENS_MAX);
     mem_try_free(s->mem, s->bytes);
 }
 
@@ -261,7 +263,7 @@ static void bench_type(const struct kern *k, int type)
             int n = opt.tokens[j];
             double t = measure(&s, k, n);
             double gbs = (double)(s.m.panel_lines + s.m.panel_scales) / t * 1e-9;
-            double gmacs = 16.0 * COLS * n / t * 1e-9;
+            double gmacs = 16.0 * opt.cols * n / t * 1e-9;
             if (opt.json)
                 printf("{\"type\":\"%s\",\"from\":\"%s\",\"tokens\":%d,\"gb_s\":%.2f,"
                        "\"gmac_s\":%.2f}\n",
@@ -328,8 +330,9 @@ static bool find_type(str name, int *type)
 
 static int usage(void)
 {
-    fprintf(stderr, "bench_kern [--level NAME] [--types A,B] [--tokens 1,4] [--ms N] [--attn] "
-                    "[--json]\n");
+    fprintf(stderr,
+            "bench_kern [--level NAME] [--types A,B] [--tokens 1,4] [--cols N] [--ms N] [--attn] "
+            "[--json]\n");
     return 2;
 }
 
@@ -363,6 +366,7 @@ static bool read_options(int argc, char **argv)
     memcpy(opt.tokens, tokens, sizeof tokens);
     opt.n_tokens = COUNT(tokens);
     opt.window_ms = 1;
+    opt.cols = 1024;
     opt.total_ms = 150;
     for (int i = 1; i < argc; i++) {
         str a = str_c(argv[i]);
@@ -377,6 +381,10 @@ static bool read_options(int argc, char **argv)
         else if (str_eqc(a, "--types") || str_eqc(a, "--tokens")) {
             if (!read_list(argv[++i], str_eqc(a, "--types")))
                 return false;
+        } else if (str_eqc(a, "--cols") && str_to_i64(str_c(argv[i + 1]), &ms) && ms > 0 &&
+                   ms <= 65536 && ms % 256 == 0) {
+            opt.cols = (int)ms;
+            i++;
         } else if (str_eqc(a, "--ms") && str_to_i64(str_c(argv[i + 1]), &ms) && ms > 0) {
             opt.total_ms = (double)ms;
             i++;
@@ -407,7 +415,7 @@ int main(int argc, char **argv)
     else
         printf("level %s (%s); one core of this machine reads %.1f GB/s, multiplies %.0f GMAC/s\n"
                "%d columns; weights in GB/s and GMAC/s, by tokens\n%-13s",
-               k.name, cpu_names(opt.cpu, names, sizeof names), bandwidth, integers, COLS, "");
+               k.name, cpu_names(opt.cpu, names, sizeof names), bandwidth, integers, opt.cols, "");
     for (int i = 0; i < opt.n_tokens && !opt.json; i++)
         printf(" %13d", opt.tokens[i]);
     if (!opt.json)

@@ -350,20 +350,29 @@ INLINE void unpack_seg(const struct shape sh, const uint8_t *lines, const uint8_
 }
 
 /* What tiles read: unpacked weights (the packed lines themselves where those are bytes already),
- * and where the lines begin that should be fetched meanwhile, for the first tile alone. */
+ * and the lines of the next segment, which they fetch meanwhile, each of all `tiles` a share. */
 struct source {
     const struct kern_seg *seg;
     const uint8_t (*w)[64];
-    const uint8_t *next; // or NULL
+    const uint8_t *next;
+    int tiles, done; // done: tiles before this call
 };
+
+/* Tile i's share of the lines of 32 columns. */
+INLINE void fetch_share(const struct shape sh, const struct source *src, int i, int block)
+{
+    int n = sh.low + sh.high;
+    int from = n * (src->done + i) / src->tiles, to = n * (src->done + i + 1) / src->tiles;
+    for (int l = from; l < to; l++)
+        _mm_prefetch((const char *)src->next + 64 * (n * block + l), _MM_HINT_T0);
+}
 
 /* n tiles of nt tokens. */
 INLINE void tile32(const struct shape sh, const struct source *src, const uint8_t *x0,
                    size_t stride, int nt, int n, float (*out)[16])
 {
     const struct kern_seg *seg = src->seg;
-    const uint8_t *next = src->next;
-    for (; n > 0; n--, x0 += (size_t)nt * stride, out += nt, next = NULL) {
+    for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
         const uint8_t *x[TILE];
         __m512 acc[TILE];
         for (int t = 0; t < nt; t++) {
@@ -374,8 +383,7 @@ INLINE void tile32(const struct shape sh, const struct source *src, const uint8_
             __m512i w[8];
             for (int g = 0; g < 8; g++)
                 w[g] = _mm512_load_si512(src->w[8 * b + g]);
-            if (next)
-                fetch(next + 64 * (sh.low + sh.high) * b, sh.low + sh.high);
+            fetch_share(sh, src, i, b);
             block32(sh, w, _mm512_load_ps(seg->d[b]), _mm512_load_ps(seg->m[b]), x,
                     (size_t)b * sizeof(struct kern_x32), nt, acc);
         }
@@ -388,8 +396,7 @@ INLINE void tile256(const struct shape sh, const struct source *src, const uint8
                     size_t stride, int nt, int n, float (*out)[16])
 {
     const struct kern_seg *seg = src->seg;
-    const uint8_t *next = src->next;
-    for (; n > 0; n--, x0 += (size_t)nt * stride, out += nt, next = NULL) {
+    for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
         const uint8_t *x[TILE];
         __m512 f[TILE], acc[TILE];
         __m512i w[8], mins[8];
@@ -400,8 +407,8 @@ INLINE void tile256(const struct shape sh, const struct source *src, const uint8
         for (int j = 0; j < 64 / sh.groups; j++) {
             for (int g = 0; g < sh.groups; g++)
                 w[g] = _mm512_load_si512(src->w[sh.groups * j + g]);
-            if (next && sh.groups * j % 8 == 0)
-                fetch(next + 8 * (sh.low + sh.high) * sh.groups * j, sh.low + sh.high);
+            if (sh.groups * j % 8 == 0)
+                fetch_share(sh, src, i, sh.groups * j / 8);
             block256(sh, w, j, _mm512_load_ps(seg->d[j]), x, 0, nt, f);
         }
         for (int j = 0; j < 32 / sh.groups; j++)
@@ -587,7 +594,8 @@ static void matmul_fused(const struct kern_mat *m, fused_fn *fused, int together
         fused(m, cut, to, 1, x, x_stride, n, y, y_stride);
 }
 
-#define CHUNK 128 // tokens whose sums lie on the stack
+#define CHUNK       144               // tokens whose sums lie on the stack
+#define CHUNK_BYTES ((size_t)1 << 20) // of activations that stay in the second-level cache
 
 /* One panel times n <= CHUNK tokens, segment by segment. */
 static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, size_t x_stride,
@@ -605,10 +613,14 @@ static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, s
     for (int k = 0; k < m->cols; k += 256) {
         seg.n_blocks = int_min(8, (m->cols - k) / 32);
         path->unpack(lines, scales, info->table, &seg);
-        struct source src = {&seg, (const uint8_t(*)[64])(info->low_bits == 8 ? lines : seg.w[0]),
-                             lines + 8 * 64 * (info->low_bits + info->high_bits) - AHEAD};
+        struct source src = {
+            .seg = &seg,
+            .w = (const uint8_t(*)[64])(info->low_bits == 8 ? lines : seg.w[0]),
+            .next = lines + 8 * 64 * (info->low_bits + info->high_bits),
+            .tiles = tiles,
+        };
         path->tile(&src, x, x_stride, nt, big, acc);
-        src.next = NULL;
+        src.done = big;
         if (tiles > big)
             path->tile(&src, x + (size_t)(nt * big) * x_stride, x_stride, nt - 1, tiles - big,
                        acc + nt * big);
@@ -644,10 +656,14 @@ static void matmul(const struct kern_mat *m, int from, int to, const void *x, si
         return;
     }
     const uint8_t *rows = x;
-    for (int chunk; n > FUSED; n -= chunk, rows += (size_t)chunk * x_stride) {
-        chunk = int_min(CHUNK, n);
+    int most = int_min(CHUNK, int_max(2 * TILE, (int)(CHUNK_BYTES / x_stride)));
+    int chunks = (n + most - 1) / most;
+    for (; n > FUSED; chunks--) {
+        int chunk = (n + chunks - 1) / chunks;
         for (int p = from; p < to; p++)
             matmul_segs(m, p, rows, x_stride, chunk, y, y_stride);
+        n -= chunk;
+        rows += (size_t)chunk * x_stride;
         y += (size_t)chunk * y_stride;
     }
     if (n > 0)

@@ -3,7 +3,7 @@
  *
  * Promise: for each (weight row, token) every function performs the same sequence of operations
  * whatever the number of tokens, the split over threads and the chunking of a prompt, so results
- * are bit-equal across all of these on one CPU level.
+ * are bit-equal across all of these, and across the CPU levels too (but for which NaN a NaN is).
  *
  * Weights are packed at load into panels of 16 rows ("R16"): a panel's quants are 64-byte lines,
  * line g holding weights [row 0..15][4g..4g+3]; scales stand in a second stream.  Rows past the end
@@ -67,7 +67,9 @@ struct kern {
 
     /* Panels [from, to) of m times n coded rows.
      *   x   [n] rows of kern_act_bytes(m->act, m->cols), x_stride bytes apart
-     *   y   y[t * y_stride + r] f32 for r in [from*16, min(to*16, rows)); y_stride in floats */
+     *   y   y[t * y_stride + r] f32 for r in [from*16, min(to*16, rows)); y_stride in floats
+     * Cost: weights are read once for up to about 100 tokens; activations once a panel, so that
+     * with more than a megabyte of them calls should cover a block of tokens and several panels. */
     void (*matmul)(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
                    int n, float *y, size_t y_stride);
 
