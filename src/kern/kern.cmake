@@ -2,6 +2,13 @@
 # where kern_init found it; on other processors the same files are empty.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(KERN_AVX2 -O3 -fno-tree-vectorize -fno-tree-slp-vectorize -mavx2 -mfma -mf16c)
+    # These files are large once unrolled. Under sanitizers they are compiled with less effort and
+    # without undefined-behaviour checks, which the scalar twins have; fuzz targets do not need them.
+    if(CONFAB_FUZZ)
+        list(APPEND KERN_AVX2 -O1 -fno-sanitize=all -fno-sanitize-coverage=trace-pc-guard,inline-8bit-counters,trace-cmp,pc-table)
+    elseif(CONFAB_SAN)
+        list(APPEND KERN_AVX2 -O1 -fno-sanitize=undefined)
+    endif()
     set(KERN_AVX512 ${KERN_AVX2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
     file(GLOB KERN_FILES src/kern/avx*.c)
     foreach(source IN LISTS KERN_FILES)
