@@ -17,6 +17,7 @@ struct chat_prompt {
     str text;
     const int32_t *tokens; // NULL: text counts
     size_t n_tokens;
+    bool special; // control tokens written in the text count as such
 };
 
 struct chat_bias {
@@ -36,6 +37,8 @@ struct chat_request {
     json_t *template_args; // object of further template variables, or NULL
     bool add_generation_prompt;
     bool continue_final; // the last message is an answer to be continued
+    size_t
+        truncate_to; // 0: off; else earlier turns leave until the prompt is no longer (chat/fit.h)
 
     /* ... or, when messages is NULL, prompts as they are. */
     struct chat_prompt *prompts; // [n_prompts]
@@ -47,6 +50,8 @@ struct chat_request {
     str *stops; // [n_stops], none empty
     size_t n_stops;
     bool ignore_eos;
+    bool no_answer; // the prompt is prepared and counted, nothing is computed
+    bool raw_text;  // the answer as generated: control tokens written out, nothing parsed
 
     float temperature, top_p, min_p, xtc_threshold, xtc_probability;
     float repetition_penalty, frequency_penalty, presence_penalty;
@@ -95,6 +100,7 @@ struct chat_event {
     int call;                // CHAT_CALL, CHAT_ARGUMENTS: index in its choice, from 0
     enum chat_finish finish; // CHAT_FINISHED
     int n_tokens;            // tokens behind a text; CHAT_FINISHED: of the choice
+    int32_t token;           // CHAT_FINISH_END: the token that ended the turn
     str text;                // lives as long as the log
     str name;                // CHAT_CALL: the tool
     struct chat_usage usage; // CHAT_COMPLETED

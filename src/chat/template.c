@@ -146,7 +146,7 @@ static bool render(const struct chat_template *t, const struct chat_request *r,
         if (e->where[0])
             err_ctx(e, "the model's chat template, line %s", e->where);
         snprintf(e->where, sizeof e->where, "messages");
-        return false;
+        return err_kind(e, "template_failed");
     }
     return true;
 }
@@ -216,7 +216,7 @@ bool chat_tokenize(const struct chat_template *t, const struct chat_request *r, 
         return tokenize_messages(t, r, ids, e);
     const struct chat_prompt *p = &r->prompts[i];
     if (!p->tokens) {
-        struct tok_span span = {p->text, false};
+        struct tok_span span = {p->text, p->special};
         return tok_encode(t->tok, &span, 1, true, ids, e);
     }
     for (size_t k = 0; k < p->n_tokens; k++) {

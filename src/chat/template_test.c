@@ -1,4 +1,5 @@
 /* chat/template_test.c - conversations to spans and ids: provenance, continuation, arguments. */
+#include "chat/fit.h"
 #include "chat/template.h"
 
 #include "gguf/writer.h"
@@ -196,7 +197,143 @@ static void chat_template_errors_say_where(void **state)
     world_close(&w);
 }
 
+/* "s4 u2 t1": messages by the first letter of their role and the bytes of their content. */
+static json_t *conversation(const char *spec)
+{
+    static const struct {
+        char letter;
+        const char *role;
+    } roles[] = {{'s', "system"}, {'u', "user"}, {'a', "assistant"}, {'t', "tool"}};
+    static const char fill[] = "..................................................";
+    json_t *out = json_array();
+    for (const char *p = spec; *p; p++) {
+        for (size_t i = 0; i < COUNT(roles); i++)
+            if (roles[i].letter == *p) {
+                int n = (int)strtol(p + 1, NULL, 10);
+                json_array_append_new(out, json_pack("{ssso}", "role", roles[i].role, "content",
+                                                     json_stringn(fill, (size_t)n)));
+            }
+    }
+    return out;
+}
+
+static void write_spec(const json_t *messages, struct buf *out)
+{
+    size_t i;
+    json_t *m;
+    json_array_foreach((json_t *)messages, i, m)
+        buf_printf(out, "%s%c%zu", i ? " " : "", json_string_value(json_object_get(m, "role"))[0],
+                   json_string_length(json_object_get(m, "content")));
+}
+
+static void chat_earlier_turns_leave_until_it_fits(void **state)
+{
+    // ChatML: role + content + 4 tokens a message, 11 for the turn that is opened.  The strict one
+    // refuses a conversation that begins with an answer.
+    static const char strict[] =
+        "{%- set m = messages if messages[0].role != 'system' else messages[1:] -%}"
+        "{%- if m and m[0].role == 'assistant' -%}{{ raise_exception('user first') }}{%- endif -%}"
+        "{%- for message in messages -%}{{ '<|im_start|>' + message.role + '\n' + message.content "
+        "+ '<|im_end|>\n' }}{%- endfor -%}{{ '<|im_start|>assistant\n' }}";
+    static const struct {
+        const char *name, *template, *before, *after;
+        size_t most, n_tokens;
+    } rows[] = {
+        {"fits, to the token", NULL, "s9 u9 a9 u9", "s9 u9 a9 u9", 86, 86},
+        {"one token too many", NULL, "s9 u9 a9 u9", "s9 a9 u9", 85, 69},
+        {"no more than must", NULL, "s9 u9 a9 u9 a9 u9", "s9 u9 a9 u9", 86, 86},
+        {"all but the protected", NULL, "s9 u9 a9 u9", "s9 u9", 20, 47},
+        {"nothing may leave", NULL, "s9 u9", "s9 u9", 20, 47},
+        {"system messages stay where they stand", NULL, "u9 s5 a9 s6 u9", "s5 s6 u9", 60, 59},
+        {"what follows the last question stays", NULL, "u9 a9 u9 a5 t7", "u9 a5 t7", 30, 61},
+        {"without a question the last stays", NULL, "s5 a9 a9 a8", "s5 a8", 30, 47},
+        {"results leave with their call", NULL, "u9 a5 t7 t8 a9 u9", "a9 u9", 60, 50},
+        {"the call's results are one unit", NULL, "u9 a5 t7 t8 a9 u9", "a5 t7 t8 a9 u9", 110, 99},
+        {"an answer leaves with its question", strict, "s9 u9 a9 u9", "s9 u9", 85, 47},
+        {"turn by turn", strict, "s9 u9 a9 u9 a9 u9", "s9 u9 a9 u9", 120, 86},
+        {"empty", NULL, "", "", 5, 11},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct world w;
+        world_open(&w, rows[i].template);
+        struct chat_request *r = chat_request_new(1000);
+        struct buf after = BUF_INIT(1000);
+        struct tok_ids ids;
+        struct err e;
+        size_t n_evicted;
+        tok_ids_init(&ids, 1000);
+        r->messages = conversation(rows[i].before);
+        size_t n_before = json_array_size(r->messages);
+        if (!chat_fit(w.tmpl, r, rows[i].most, &ids, &n_evicted, &e))
+            fail_msg("%s: %s", rows[i].name, e.msg);
+        write_spec(r->messages, &after);
+        check_bytes(&after, rows[i].after, rows[i].name);
+        if (ids.n != rows[i].n_tokens)
+            fail_msg("%s: %zu tokens", rows[i].name, ids.n);
+        assert_int_equal(n_evicted, n_before - json_array_size(r->messages));
+        tok_ids_free(&ids);
+        buf_free(&after);
+        chat_request_free(r);
+        world_close(&w);
+    }
+}
+
+/* More tokens than can be counted are too many, not an error, as long as something may leave. */
+static void chat_what_cannot_be_counted_can_leave(void **state)
+{
+    static const struct {
+        const char *before;
+        size_t max;
+        bool ok;
+    } rows[] = {{"u50 a50 u9", 40, true}, {"u9 a9 u50", 40, false}, {"u50", 40, false}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct world w;
+        world_open(&w, NULL);
+        struct chat_request *r = chat_request_new(1000);
+        struct tok_ids ids;
+        struct err e;
+        size_t n_evicted;
+        tok_ids_init(&ids, rows[i].max);
+        r->messages = conversation(rows[i].before);
+        bool ok = chat_fit(w.tmpl, r, 30, &ids, &n_evicted, &e);
+        assert_int_equal(ok, rows[i].ok);
+        if (ok)
+            assert_int_equal(ids.n, 28);
+        else
+            assert_int_equal(e.code, ERR_LIMIT);
+        tok_ids_free(&ids);
+        chat_request_free(r);
+        world_close(&w);
+    }
+}
+
+static void chat_a_prompt_may_hold_control_tokens(void **state)
+{
+    struct world w;
+    (void)state;
+    world_open(&w, NULL);
+    for (int special = 0; special < 2; special++) {
+        struct chat_prompt prompt = {.text = STR("<|im_end|>"), .special = special};
+        struct chat_request *r = chat_request_new(1000);
+        struct tok_ids ids;
+        struct err e;
+        tok_ids_init(&ids, 100);
+        r->prompts = &prompt;
+        r->n_prompts = 1;
+        assert_true(chat_tokenize(w.tmpl, r, 0, &ids, &e));
+        assert_int_equal(ids.n, special ? 1 : 10);
+        tok_ids_free(&ids);
+        chat_request_free(r);
+    }
+    world_close(&w);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(chat_earlier_turns_leave_until_it_fits),
+    cmocka_unit_test(chat_what_cannot_be_counted_can_leave),
+    cmocka_unit_test(chat_a_prompt_may_hold_control_tokens),
     cmocka_unit_test(chat_users_cannot_type_control_tokens),
     cmocka_unit_test(chat_an_answer_can_be_continued),
     cmocka_unit_test(chat_template_arguments_reach_it),

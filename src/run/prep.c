@@ -1,9 +1,22 @@
 /* run/prep.c - prep workers: render the template, tokenize. */
+#include "chat/fit.h"
 #include "run/run_int.h"
 
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* The tokens of part i; of a conversation, earlier turns leave first if the request says so. */
+static bool tokenize(struct run *run, size_t i, struct err *e)
+{
+    struct chat_request *r = run->request;
+    struct run_part *p = &run->parts[i];
+    if (!r->messages || r->truncate_to == 0)
+        return chat_tokenize(run->model->tmpl, r, i, &p->ids, e);
+    size_t room = (size_t)sched_n_ctx(run->model->sched) - 1; // an answer has at least one token
+    return chat_fit(run->model->tmpl, r, size_min(r->truncate_to, room), &p->ids, &run->n_evicted,
+                    e);
+}
 
 static bool prepare(struct run *run, struct err *e)
 {
@@ -11,7 +24,7 @@ static bool prepare(struct run *run, struct err *e)
         if (atomic_load_explicit(&run->dropped, memory_order_relaxed))
             return err_set(e, ERR_CANCELED, "the request was cancelled");
         struct run_part *p = &run->parts[i];
-        if (chat_tokenize(run->model->tmpl, run->request, i, &p->ids, e))
+        if (tokenize(run, i, e))
             continue;
         if (e->code == ERR_LIMIT && !e->where[0]) {
             err_set_at(e, ERR_INPUT, run->request->messages ? "messages" : "prompt",

@@ -258,6 +258,7 @@ static struct sched_request sched_request_of(const struct run *run, const struct
                    .bias = bias,
                    .n_bias = (int)r->n_bias},
         .ignore_eos = r->ignore_eos,
+        .special_text = r->raw_text,
         .priority = r->priority,
         .deadline_ms = run->deadline_ms,
     };
@@ -314,6 +315,29 @@ static void add(struct run *run, struct chat_event ev)
         fail(run, &e);
 }
 
+/* The whole log of a request that wants its prompt counted and nothing computed. */
+static void complete_unanswered(struct run *run, struct err *e)
+{
+    const struct chat_request *r = run->request;
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (run->parts[i].ids.n >= (size_t)sched_n_ctx(run->model->sched)) {
+            err_set_at(e, ERR_INPUT, r->messages ? "messages" : "prompt",
+                       "the prompt has %zu tokens; this server's context length is %d tokens",
+                       run->parts[i].ids.n, sched_n_ctx(run->model->sched));
+            err_kind(e, "context_length_exceeded");
+            return;
+        }
+    add(run, (struct chat_event){.what = CHAT_STARTED});
+    for (int c = 0; c < (int)run->n_parts * r->n_choices; c++)
+        add(run,
+            (struct chat_event){.what = CHAT_FINISHED, .choice = c, .finish = CHAT_FINISH_LENGTH});
+    run->usage.n_prompt = run->n_prompt;
+    if (!run->over) {
+        add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
+        count_end(run);
+    }
+}
+
 /* A prep worker is done with the run. */
 static void take_prepared(struct run *run)
 {
@@ -324,9 +348,12 @@ static void take_prepared(struct run *run)
         err_set(&e, ERR_CANCELED, "the request was cancelled");
     for (size_t i = 0; i < run->n_parts; i++)
         run->n_prompt += run->parts[i].ids.n;
-    for (size_t i = 0; i < run->n_parts && e.code == ERR_NONE; i++)
-        if (!submit(run, &run->parts[i], &e))
-            break;
+    if (e.code == ERR_NONE && run->request->no_answer)
+        complete_unanswered(run, &e);
+    else
+        for (size_t i = 0; i < run->n_parts && e.code == ERR_NONE; i++)
+            if (!submit(run, &run->parts[i], &e))
+                break;
     if (e.code != ERR_NONE)
         fail(run, &e);
     settle(run);
@@ -386,7 +413,9 @@ static void take_piece(struct sched_piece *piece)
         add(run, (struct chat_event){.what = CHAT_FINISHED,
                                      .choice = choice,
                                      .n_tokens = piece->n_tokens,
-                                     .finish = finish_of(piece->finish)});
+                                     .finish = finish_of(piece->finish),
+                                     .token = piece->token,
+                                     .text = piece->stop});
         break;
     case SCHED_ENDED: part_ended(run, p, &piece->error); break;
     }
@@ -454,4 +483,9 @@ bool run_is_over(const struct run *run)
 size_t run_n_prompt(const struct run *run)
 {
     return run->n_prompt;
+}
+
+size_t run_n_evicted(const struct run *run)
+{
+    return run->n_evicted;
 }

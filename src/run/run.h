@@ -98,7 +98,8 @@ int64_t run_created_unix(const struct run *run);
 /* The log: event i of n, i from 0; NULL past the end. */
 const struct chat_event *run_event(const struct run *run, size_t i);
 bool run_is_over(const struct run *run);
-size_t run_n_prompt(const struct run *run); // tokens, all prompts; 0 until prepared
+size_t run_n_prompt(const struct run *run);  // tokens, all prompts; 0 until prepared
+size_t run_n_evicted(const struct run *run); // earlier messages that left for truncate_to
 
 /* A word of the dialect that began the run, kept with it ("openai.chat"). */
 void run_set_origin(struct run *run, const char *origin);

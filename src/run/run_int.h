@@ -51,7 +51,7 @@ struct run {
     struct err prep_error;
     struct run_part *parts; // [n_parts]
     size_t n_parts, n_jobs; // jobs that have not ended
-    size_t n_prompt;
+    size_t n_prompt, n_evicted;
 
     bool cancelled, over, started;
     struct err failure; // the first error of any part

@@ -54,6 +54,7 @@ struct sched_piece {
     enum sched_finish finish; // SCHED_FINISHED
     str stop;                 // SCHED_FINISH_STOP: the stop text; borrowed from the job
     int n_tokens;     // SCHED_TEXT: tokens behind this text; SCHED_FINISHED: tokens of the choice
+    int32_t token;    // SCHED_FINISH_END: the token that ended the turn
     struct err error; // SCHED_ENDED: code ERR_NONE when all went well
     struct buf text;  // SCHED_TEXT
 };

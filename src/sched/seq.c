@@ -104,6 +104,7 @@ static void finish(struct sched *s, struct seq *q, enum sched_finish why)
     p->finish = why;
     p->stop = why == SCHED_FINISH_STOP ? q->stop.found : STR("");
     p->n_tokens = q->n_output;
+    p->token = q->tokens[q->n_tokens - 1];
     sched_emit(s, p);
 }
 
