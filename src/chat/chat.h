@@ -103,7 +103,7 @@ struct chat_event {
     int32_t token;           // CHAT_FINISH_END: the token that ended the turn
     str text;                // lives as long as the log
     str name;                // CHAT_CALL: the tool
-    struct chat_usage usage; // CHAT_COMPLETED
+    struct chat_usage usage; // CHAT_COMPLETED; CHAT_STARTED: n_prompt alone
     const struct err *error; // CHAT_FAILED; lives as long as the log
 };
 

@@ -43,6 +43,7 @@ bool runs_open(struct runs **out, const struct run_model *models, size_t n_model
 
 void run_free(struct run *run)
 {
+    run_clear_alias(run);
     HASH_DEL(run->runs->by_id, run);
     for (size_t i = 0; i < run->n_parts; i++)
         tok_ids_free(&run->parts[i].ids);
@@ -127,9 +128,10 @@ static void settle(struct run *run)
 struct run *runs_find(struct runs *rs, str id, str team)
 {
     struct run *run = NULL;
-    if (id.n == 0 || id.n >= ID_MAX)
-        return NULL;
-    HASH_FIND(hh, rs->by_id, id.p, (unsigned)id.n, run);
+    if (id.n > 0 && id.n < ID_MAX)
+        HASH_FIND(hh, rs->by_id, id.p, (unsigned)id.n, run);
+    if (!run)
+        run = runs_find_alias(rs, id, team);
     if (!run || run->forgotten || !str_eq(run->request->team, team))
         return NULL;
     runs_unkeep(run);
@@ -152,6 +154,7 @@ void run_detach(struct run *run)
 void run_forget(struct run *run)
 {
     run->forgotten = true;
+    run_clear_alias(run);
     settle(run);
 }
 
@@ -189,7 +192,7 @@ struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
     run->holders = 1;
     id_new(run->id, "");
     HASH_ADD(hh, rs->by_id, id, (unsigned)strlen(run->id), run);
-    run->created_unix = clock_unix_ms() / 1000;
+    run->created_ms = clock_unix_ms();
     run->seed = r->has_seed ? r->seed : rng_u64() >> 1;
     uint32_t timeout_ms = r->timeout_ms ? r->timeout_ms : rs->conf.timeout_ms;
     run->deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
@@ -213,17 +216,6 @@ struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
 refuse:
     chat_request_free(r);
     return NULL;
-}
-
-void run_cancel(struct run *run)
-{
-    if (run->over || run->cancelled)
-        return;
-    run->cancelled = true;
-    atomic_store_explicit(&run->dropped, true, memory_order_relaxed);
-    for (size_t i = 0; i < run->n_parts; i++)
-        if (run->parts[i].job)
-            sched_cancel(run->parts[i].job);
 }
 
 void run_pause(struct run *run, bool paused)
@@ -308,6 +300,22 @@ static void fail(struct run *run, const struct err *why)
             sched_cancel(run->parts[i].job);
 }
 
+void run_fail(struct run *run, const struct err *why)
+{
+    if (run->over)
+        return;
+    run->cancelled = true;
+    atomic_store_explicit(&run->dropped, true, memory_order_relaxed);
+    fail(run, why);
+}
+
+void run_cancel(struct run *run)
+{
+    struct err e;
+    err_set(&e, ERR_CANCELED, "the request was cancelled");
+    run_fail(run, &e);
+}
+
 static void add(struct run *run, struct chat_event ev)
 {
     struct err e;
@@ -327,7 +335,7 @@ static void complete_unanswered(struct run *run, struct err *e)
             err_kind(e, "context_length_exceeded");
             return;
         }
-    add(run, (struct chat_event){.what = CHAT_STARTED});
+    add(run, (struct chat_event){.what = CHAT_STARTED, .usage = {.n_prompt = run->n_prompt}});
     for (int c = 0; c < (int)run->n_parts * r->n_choices; c++)
         add(run,
             (struct chat_event){.what = CHAT_FINISHED, .choice = c, .finish = CHAT_FINISH_LENGTH});
@@ -400,7 +408,8 @@ static void take_piece(struct sched_piece *piece)
     switch (piece->what) {
     case SCHED_STARTED:
         if (!run->started)
-            add(run, (struct chat_event){.what = CHAT_STARTED});
+            add(run,
+                (struct chat_event){.what = CHAT_STARTED, .usage = {.n_prompt = run->n_prompt}});
         run->started = true;
         break;
     case SCHED_TEXT:
@@ -467,7 +476,17 @@ uint64_t run_seed(const struct run *run)
 
 int64_t run_created_unix(const struct run *run)
 {
-    return run->created_unix;
+    return run->created_ms / 1000;
+}
+
+int64_t run_created_ms(const struct run *run)
+{
+    return run->created_ms;
+}
+
+bool run_is_cancelled(const struct run *run)
+{
+    return run->over && run->failure.code == ERR_CANCELED;
 }
 
 const struct chat_event *run_event(const struct run *run, size_t i)

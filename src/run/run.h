@@ -60,8 +60,8 @@ const struct run_model *runs_find_model(const struct runs *rs, str name);
  * What fails later (template, context length, a full queue) ends the log with CHAT_FAILED. */
 MUST_CHECK struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e);
 
-/* The run of this id that belongs to this team, held for the caller; NULL if there is none (any
- * more): another team's is as if it never was. */
+/* The run of this id or alias that belongs to this team, held for the caller; NULL if there is none
+ * (any more): another team's is as if it never was. */
 struct run *runs_find(struct runs *rs, str id, str team);
 
 /* Lets go of a run that run_start or runs_find gave.  A run that is not complete and that nobody
@@ -83,8 +83,18 @@ struct run_follower *run_follow(struct run *run, void (*on_event)(struct run *ru
                                 void *arg);
 void run_unfollow(struct run_follower *f); // NULL is fine
 
-/* Asks for an early end: the log then ends with CHAT_FAILED (ERR_CANCELED). */
+/* An early end: the log ends with CHAT_FAILED (ERR_CANCELED) at once, the computation within a
+ * step. Without effect on a run that is over. */
 void run_cancel(struct run *run);
+void run_fail(struct run *run, const struct err *why); // the same for another reason
+bool run_is_cancelled(const struct run *run);          // it is over, and that is why
+
+/* A client's own name for the run, by which runs_find finds it too, until it is forgotten or no
+ * longer kept.  One run has one; a new one replaces it.
+ *   ERR_INPUT, kind "already_exists": another run of its team has that name. */
+#define RUN_ALIAS_MAX 256
+MUST_CHECK bool run_set_alias(struct run *run, str alias, struct err *e);
+str run_alias(const struct run *run); // empty: none
 
 /* The reader is slow: nothing is computed for it until it can take more. */
 void run_pause(struct run *run, bool paused);
@@ -94,6 +104,7 @@ const struct run_model *run_model(const struct run *run);
 const struct chat_request *run_request(const struct run *run);
 uint64_t run_seed(const struct run *run); // the one used
 int64_t run_created_unix(const struct run *run);
+int64_t run_created_ms(const struct run *run); // since 1970
 
 /* The log: event i of n, i from 0; NULL past the end. */
 const struct chat_event *run_event(const struct run *run, size_t i);

@@ -31,7 +31,7 @@ struct run {
     const struct run_model *model;
     struct chat_request *request;
     char id[ID_MAX];
-    int64_t created_unix;
+    int64_t created_ms;
     uint64_t seed, deadline_ms;
 
     char origin[32];
@@ -45,6 +45,10 @@ struct run {
     struct run *kept_next, *kept_prev;
     struct run_follower *followers;
     UT_hash_handle hh; // by id
+
+    char *alias; // team, NUL, the client's name for it; or NULL
+    size_t alias_at, alias_n;
+    UT_hash_handle hh_alias;
 
     bool preparing;       // a prep worker has it
     _Atomic bool dropped; // the worker may skip it (relaxed: only a wish)
@@ -69,7 +73,7 @@ struct runs {
     struct queue *to_prepare, *prepared; // struct run *
     pthread_t *workers;
     int n_workers, n_preparing;
-    struct run *by_id;
+    struct run *by_id, *by_alias;
     struct run *kept_first, *kept_last; // oldest first
     struct run_follower *announced;     // with news
     struct runs_counts counts;
@@ -83,6 +87,10 @@ void runs_call_followers(struct runs *rs);
 void runs_keep(struct run *run);   // complete and nobody's: may be found for a while
 void runs_unkeep(struct run *run); // held again
 void runs_expire(struct runs *rs, bool all);
+
+/* alias.c */
+struct run *runs_find_alias(struct runs *rs, str alias, str team); // not held
+void run_clear_alias(struct run *run);
 
 /* run.c */
 void run_free(struct run *run);
