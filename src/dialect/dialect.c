@@ -40,7 +40,7 @@ void dialect_tick(struct dialect *d)
             http_set_header(t->req, "Cache-Control", "no-cache");
             http_begin(t->req, 200, t->wire->stream_type);
         }
-        if (http_writable(t->req))
+        if (http_writable(t->req) && t->wire->keep_alive && t->wire->keep_alive[0])
             http_write(t->req, str_c(t->wire->keep_alive));
         t->last_sent_ms = now;
     }
@@ -133,10 +133,15 @@ json_t *dialect_parse_body(struct http_req *r, struct err *e)
 }
 
 static void reject(struct dialect *d, struct http_req *r, const struct route *route,
-                   const char *request_id, const struct err *e)
+                   const char *request_id, struct talk_order *order, const struct err *e)
 {
-    struct buf body = BUF_INIT(8192);
-    int status = route->wire->error(e, &body);
+    struct buf body = order->fault;
+    int status = order->fault_status;
+    if (status == 0) {
+        const struct wire *wire = order->wire ? order->wire : route->wire;
+        buf_init(&body, 8192);
+        status = wire->error(e, &body);
+    }
     struct dialect_record rec = {.request_id = request_id,
                                  .route = route->name,
                                  .model = "",
@@ -154,7 +159,7 @@ static void start_talk(struct dialect *d, struct http_req *r, const struct route
     struct talk_order order = {0};
     struct err e;
     if (!route->read(d, r, &order, &e))
-        reject(d, r, route, request_id, &e);
+        reject(d, r, route, request_id, &order, &e);
     else
         talk_start(d, r, route, request_id, &order);
 }
@@ -184,17 +189,28 @@ static bool path_fits(const char *pattern, str path, str *segment)
     return path.n == 0;
 }
 
+static void refuse_type(struct dialect *d, struct http_req *r, const struct brand *brand)
+{
+    static const char message[] = "the body must be sent as Content-Type: application/json";
+    struct err e;
+    if (brand->error == openai_error) {
+        dialect_reply_error(d, r, 415, "invalid_request_error", message);
+        return;
+    }
+    err_set(&e, ERR_INPUT, "%s", message);
+    err_kind(&e, "unsupported_media_type");
+    dialect_reply(r, brand->error, &e);
+}
+
 static void serve_route(struct dialect *d, struct http_req *r, const struct brand *brand,
                         const struct route *route, const char *request_id, str segment)
 {
     if (strcmp(route->method, "POST") == 0 && http_body(r).n && !is_json_request(r))
-        dialect_reply_error(d, r, 415, "invalid_request_error",
-                            "the body must be sent as Content-Type: application/json");
+        refuse_type(d, r, brand);
     else if (route->wire && route->read)
         start_talk(d, r, route, request_id);
     else
         route->plain(d, r, segment);
-    (void)brand;
 }
 
 bool dialect_serve(struct dialect *d, struct http_req *r)

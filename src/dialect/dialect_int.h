@@ -15,7 +15,8 @@ struct talk_facts {
     const char *fingerprint;
     int n_choices; // over all prompts
     bool include_usage;
-    bool echo; // completions: the prompt stands before the answer
+    bool echo;           // completions: the prompt stands before the answer
+    bool hide_reasoning; // thinking is left out of the answer
     const struct chat_request *request;
 };
 
@@ -24,7 +25,9 @@ struct wire {
     const char *id_prefix;
     const char *stream_type; // content type of a stream
     size_t state_size;       // zeroed before the first event
-    bool sse; // frames may carry `id:` lines with the log's numbers, for a client that asks
+    bool sse;     // frames may carry `id:` lines with the log's numbers, for a client that asks
+    bool at_once; // a stream begins with its request: later errors come in it, with status 200
+    bool tells_cancel; // an answer cut short by cancellation or deadline is an answer all the same
     /* Appends what this event is on the wire. */
     void (*event)(const struct talk_facts *f, void *state, const struct chat_event *ev,
                   struct buf *out);
@@ -32,7 +35,11 @@ struct wire {
     void (*whole)(const struct talk_facts *f, const struct run *run, struct buf *out);
     /* Appends the error's body; returns the HTTP status. */
     int (*error)(const struct err *e, struct buf *out);
-    const char *keep_alive; // sent to a waiting stream
+    /* Puts a prompt that does not fit into the brand's own words: its tokens, and the most that
+     * would fit.  NULL: the words of `e` stay. */
+    void (*too_long)(struct err *e, size_t n_prompt, size_t most);
+    void (*state_fini)(void *state); // releases what the state owns; may be NULL
+    const char *keep_alive;          // sent to a waiting stream; "" or NULL: nothing
 };
 
 extern const struct wire openai_chat_wire, openai_completion_wire;
@@ -40,9 +47,12 @@ extern const struct wire openai_chat_wire, openai_completion_wire;
 /* What a route's reader makes of a request. */
 struct talk_order {
     struct chat_request *request; // owned until talk_start
-    bool stream, include_usage, echo;
+    const struct wire *wire;      // instead of the route's, if not NULL
+    bool stream, include_usage, echo, hide_reasoning;
     bool detach;        // the run goes on when the client leaves
     struct buf ignored; // names for X-Confab-Ignored
+    struct buf fault;   // a reader's own error body, with its status, instead of the wire's
+    int fault_status;
 };
 
 /* A route.  A path segment "{}" stands for any one segment, "{*}" at the end for all that is left;
@@ -129,6 +139,28 @@ bool openai_chat_shape(const json_t *body, struct chat_request *r, struct err *e
 int openai_error(const struct err *e, struct buf *out);
 void openai_error_body(struct buf *out, const char *type, const char *message, const char *param,
                        const char *code);
+
+/* calls.c: the tool calls of an answer, gathered from its events.  Zeroed memory is an empty one.
+ */
+struct call {
+    str id, name; // borrowed from the log
+    int choice;
+    struct buf arguments;
+};
+struct calls {
+    struct call *list;
+    size_t n;
+};
+void calls_add(struct calls *c, const struct chat_event *ev); // events that are no calls are fine
+void calls_add_run(struct calls *c, const struct run *run);
+void calls_fini(struct calls *c);
+bool calls_has(const struct calls *c, int choice);
+/* OpenAI's array of one choice's calls, arguments as text. */
+void calls_write(const struct calls *c, int choice, struct buf *out);
+
+/* turns.c: messages as the dialects without rules of their own take them, made canonical.
+ * Returns a new array.  Errors: place "messages[i].key"; kinds as in fields.h. */
+json_t *turns_read(const json_t *messages, const char *where, struct err *e);
 
 /* models.c */
 void models_list(struct dialect *d, struct http_req *r, str segment);

@@ -37,6 +37,8 @@ static void talk_free(struct talk *t)
     run_unfollow(t->follower);
     if (t->run)
         run_drop(t->run);
+    if (t->state && t->wire->state_fini)
+        t->wire->state_fini(t->state);
     *t->link = t->next;
     if (t->next)
         t->next->link = t->link;
@@ -64,6 +66,25 @@ static void set_times(struct talk *t)
     char ms[32];
     snprintf(ms, sizeof ms, "%llu", (unsigned long long)(clock_mono_ms() - t->began_ms));
     http_set_header(t->req, "openai-processing-ms", ms);
+    if (t->run && run_n_evicted(t->run) > 0) {
+        snprintf(ms, sizeof ms, "%zu", run_n_evicted(t->run));
+        http_set_header(t->req, "X-Confab-Evicted-Messages", ms);
+    }
+}
+
+/* The error as this wire's client is to hear it. */
+static struct err own_words(const struct talk *t, const struct err *e)
+{
+    struct err own = *e;
+    if (t->wire->too_long && t->run && strcmp(e->kind, "context_length_exceeded") == 0)
+        t->wire->too_long(&own, run_n_prompt(t->run),
+                          (size_t)sched_n_ctx(run_model(t->run)->sched) - 1);
+    return own;
+}
+
+static bool is_answer(const struct talk *t, const struct err *e)
+{
+    return t->wire->tells_cancel && (e->code == ERR_CANCELED || e->code == ERR_TIMEOUT);
 }
 
 /* A whole answer that is an error. */
@@ -130,8 +151,8 @@ static void follow_stream(struct talk *t)
     const struct chat_event *ev;
     struct buf out = BUF_INIT(ANSWER_MAX);
     while ((ev = run_event(t->run, t->n_sent))) {
-        if (ev->what == CHAT_FAILED && !t->begun) {
-            struct err e = *ev->error;
+        if (ev->what == CHAT_FAILED && !t->begun && !is_answer(t, ev->error)) {
+            struct err e = own_words(t, ev->error);
             reply_error(t, &e);
             buf_free(&out);
             return;
@@ -170,8 +191,8 @@ static void follow_whole(struct talk *t)
         return;
     const struct chat_event *ev;
     for (size_t i = 0; (ev = run_event(t->run, i)); i++)
-        if (ev->what == CHAT_FAILED) {
-            struct err e = *ev->error;
+        if (ev->what == CHAT_FAILED && !is_answer(t, ev->error)) {
+            struct err e = own_words(t, ev->error);
             reply_error(t, &e);
             return;
         }
@@ -211,12 +232,12 @@ static void on_room(struct http_req *r, void *arg)
 }
 
 static struct talk *talk_new(struct dialect *d, struct http_req *r, const struct route *route,
-                             const char *request_id, bool stream)
+                             const struct wire *wire, const char *request_id, bool stream)
 {
     struct talk *t = mem_calloc(1, sizeof *t);
     t->d = d;
     t->req = r;
-    t->wire = route->wire;
+    t->wire = wire;
     t->route = route->name;
     t->stream = stream;
     t->began_ms = t->last_sent_ms = clock_mono_ms();
@@ -251,10 +272,29 @@ static void follow(struct talk *t)
     t->follower = run_follow(t->run, on_event, t);
 }
 
+/* A stream that begins at once ends so when there is no run. */
+static void fail_at_once(struct talk *t, const struct err *e)
+{
+    struct chat_event ev = {.number = 1, .what = CHAT_FAILED, .error = e};
+    struct buf out = BUF_INIT(8192);
+    char id[ID_MAX];
+    id_new(id, "");
+    snprintf(t->facts.id, sizeof t->facts.id, "%s%s", t->wire->id_prefix, id);
+    t->state = mem_calloc(1, t->wire->state_size + 1);
+    begin_stream(t);
+    t->wire->event(&t->facts, t->state, &ev, &out);
+    http_write(t->req, buf_as_str(&out));
+    buf_free(&out);
+    record(t, e, false);
+    http_end(t->req);
+    talk_free(t);
+}
+
 void talk_start(struct dialect *d, struct http_req *r, const struct route *route,
                 const char *request_id, struct talk_order *order)
 {
-    struct talk *t = talk_new(d, r, route, request_id, order->stream);
+    const struct wire *wire = order->wire ? order->wire : route->wire;
+    struct talk *t = talk_new(d, r, route, wire, request_id, order->stream);
     struct err e;
     char seed[32];
     str wish;
@@ -264,10 +304,14 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
     buf_free(&order->ignored);
     t->facts.include_usage = order->include_usage;
     t->facts.echo = order->echo;
+    t->facts.hide_reasoning = order->hide_reasoning;
     order->request->team = arena_str(&order->request->arena, dialect_team(r));
     t->run = run_start(d->conf.runs, order->request, &e);
     if (!t->run) {
-        reply_error(t, &e);
+        if (wire->at_once && t->stream)
+            fail_at_once(t, &e);
+        else
+            reply_error(t, &e);
         return;
     }
     run_set_origin(t->run, route->name);
@@ -276,12 +320,14 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)run_seed(t->run));
     http_set_header(r, "X-Confab-Seed", seed);
     follow(t);
+    if (wire->at_once && t->stream)
+        begin_stream(t);
 }
 
 void talk_observe(struct dialect *d, struct http_req *r, const struct route *route,
                   const char *request_id, struct run *run, size_t after)
 {
-    struct talk *t = talk_new(d, r, route, request_id, true);
+    struct talk *t = talk_new(d, r, route, route->wire, request_id, true);
     t->run = run;
     t->n_skip = after;
     t->facts.include_usage = true;

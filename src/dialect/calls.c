@@ -1,0 +1,70 @@
+/* dialect/calls.c - the tool calls of an answer, gathered from its events. */
+#include "dialect/dialect_int.h"
+
+#include "base/mem.h"
+
+static struct call *find(const struct calls *c, const struct chat_event *ev)
+{
+    int at = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->list[i].choice == ev->choice && at++ == ev->call)
+            return &c->list[i];
+    return NULL;
+}
+
+void calls_add(struct calls *c, const struct chat_event *ev)
+{
+    if (ev->what == CHAT_CALL) {
+        c->list = mem_realloc(c->list, (c->n + 1) * sizeof *c->list);
+        c->list[c->n] = (struct call){.id = ev->text, .name = ev->name, .choice = ev->choice};
+        buf_init(&c->list[c->n].arguments, ANSWER_MAX);
+        c->n++;
+    } else if (ev->what == CHAT_ARGUMENTS) {
+        struct call *call = find(c, ev);
+        if (call)
+            buf_str(&call->arguments, ev->text);
+    }
+}
+
+void calls_add_run(struct calls *c, const struct run *run)
+{
+    const struct chat_event *ev;
+    for (size_t i = 0; (ev = run_event(run, i)); i++)
+        calls_add(c, ev);
+}
+
+void calls_fini(struct calls *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        buf_free(&c->list[i].arguments);
+    mem_free(c->list);
+    *c = (struct calls){0};
+}
+
+bool calls_has(const struct calls *c, int choice)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->list[i].choice == choice)
+            return true;
+    return false;
+}
+
+void calls_write(const struct calls *c, int choice, struct buf *out)
+{
+    bool first = true;
+    buf_char(out, '[');
+    for (size_t i = 0; i < c->n; i++) {
+        const struct call *call = &c->list[i];
+        if (call->choice != choice)
+            continue;
+        buf_c(out, first ? "{\"id\":" : ",{\"id\":");
+        first = false;
+        json_write_str(out, call->id, JSON_PLAIN);
+        buf_c(out, ",\"type\":\"function\",\"function\":{\"name\":");
+        json_write_str(out, call->name, JSON_PLAIN);
+        buf_c(out, ",\"arguments\":");
+        json_write_str(out, buf_as_str(&call->arguments), JSON_PLAIN);
+        buf_c(out, "}}");
+    }
+    buf_char(out, ']');
+}
