@@ -63,6 +63,39 @@ static long compare_reading(int type, to_float_fn *to_float, long *numbers)
     return bad;
 }
 
+// Every 16-bit pattern read, and its neighbourhood written.
+static long compare_halves(void *lib, int type, const char *name, long *numbers)
+{
+    static uint16_t all[1 << 16], ours16[1 << 16], theirs16[1 << 16];
+    static float ours[1 << 16], theirs[1 << 16];
+    char symbol[64];
+    long bad = 0;
+    const int n = 1 << 16;
+    snprintf(symbol, sizeof symbol, "ggml_%s_to_fp32_row", name);
+    to_float_fn *to_float = (to_float_fn *)dlsym(lib, symbol);
+    snprintf(symbol, sizeof symbol, "ggml_fp32_to_%s_row", name);
+    from_float_fn *from_float = (from_float_fn *)dlsym(lib, symbol);
+    if (!to_float || !from_float)
+        return 1;
+    for (int i = 0; i < n; i++)
+        all[i] = (uint16_t)i;
+    kern_dequant_row(type, all, ours, n);
+    to_float(all, theirs, n);
+    for (int i = 0; i < n; i++)
+        bad += f32_bits(ours[i]) != f32_bits(theirs[i]) && !(isnan(ours[i]) && isnan(theirs[i]));
+    for (int i = 0; i < n; i++) {
+        uint32_t u = f32_bits(ours[i]) ^ (uint32_t)(next() & 0x3fff);
+        ours[i] = isnan(f32_from_bits(u)) ? 0 : f32_from_bits(u);
+    }
+    if (!kern_quant_row(type, ours, ours16, n))
+        return 1;
+    from_float(ours, theirs16, n);
+    for (int i = 0; i < n; i++)
+        bad += ours16[i] != theirs16[i];
+    *numbers = 2 * n;
+    return bad;
+}
+
 static double relative_error(int type, const float *x, const void *row, int n)
 {
     static float y[1 << 16];
@@ -114,6 +147,13 @@ int main(int argc, char **argv)
             printf(" %.5f/%.5f", ours, relative_error(types[i].type, x[d], row, n));
         }
         printf("\n");
+    }
+    for (int i = 0; i < 2; i++) {
+        long numbers = 0;
+        const char *name = i ? "bf16" : "fp16";
+        long bad = compare_halves(lib, i ? KERN_TYPE_BF16 : KERN_TYPE_F16, name, &numbers);
+        printf("%-8s %10ld %9ld   read and written\n", name, numbers, bad);
+        all_bad += bad;
     }
     return all_bad != 0;
 }
