@@ -91,7 +91,8 @@ static bool is_json_request(const struct http_req *r)
     return str_eq_nocase(str_trim(type), STR("application/json"));
 }
 
-static const struct brand *const brands[] = {&openai_brand, &streams_brand, &native_brand};
+static const struct brand *const brands[] = {&openai_brand, &streams_brand, &native_brand,
+                                          &paddler_brand};
 
 str dialect_team(const struct http_req *r)
 {

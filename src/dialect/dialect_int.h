@@ -43,6 +43,7 @@ struct wire {
 };
 
 extern const struct wire openai_chat_wire, openai_completion_wire;
+extern const struct wire paddler_wire, paddler_current_wire, paddler_parsed_wire;
 
 /* What a route's reader makes of a request. */
 struct talk_order {
@@ -75,6 +76,7 @@ struct brand {
     int (*error)(const struct err *e, struct buf *out);
 };
 extern const struct brand openai_brand, native_brand;
+extern const struct brand paddler_brand;
 
 /* One request being answered. */
 struct talk {
@@ -161,6 +163,9 @@ void calls_write(const struct calls *c, int choice, struct buf *out);
 /* turns.c: messages as the dialects without rules of their own take them, made canonical.
  * Returns a new array.  Errors: place "messages[i].key"; kinds as in fields.h. */
 json_t *turns_read(const json_t *messages, const char *where, struct err *e);
+
+/* paddler_write.c */
+int paddler_error(const struct err *e, struct buf *out);
 
 /* models.c */
 void models_list(struct dialect *d, struct http_req *r, str segment);

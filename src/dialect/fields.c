@@ -139,3 +139,28 @@ bool fields_read(const struct field *fields, size_t n, const json_t *body, void 
     }
     return true;
 }
+
+bool fields_read_strict(const struct field *fields, size_t n, const json_t *body, void *out,
+                        const char *where, struct err *e)
+{
+    char place[sizeof e->where];
+    const char *name;
+    json_t *v;
+
+    json_object_foreach((json_t *)body, name, v)
+    {
+        const struct field *f = find(fields, n, name);
+        snprintf(place, sizeof place, "%s%s", where, name);
+        if (!f) {
+            err_set_at(e, ERR_INPUT, place, "'%s' is not known here", place);
+            return err_kind(e, "unknown_parameter");
+        }
+        bool wrong = (json_is_null(v) && f->kind != FIELD_ANY) ||
+                     (f->kind == FIELD_INT && !json_is_integer(v));
+        if (wrong && f->kind < COUNT(kind_names)) {
+            err_set_at(e, ERR_INPUT, place, "'%s' must be %s", place, kind_names[f->kind].article);
+            return err_kind(e, "invalid_type");
+        }
+    }
+    return fields_read(fields, n, body, out, where, NULL, e);
+}

@@ -35,6 +35,11 @@ struct field {
 MUST_CHECK bool fields_read(const struct field *fields, size_t n, const json_t *body, void *out,
                             const char *where, struct buf *ignored, struct err *e);
 
+/* The same for dialects that take nothing else: unknown fields, null (but for FIELD_ANY) and whole
+ * reals for integers are errors; kinds also: unknown_parameter. */
+MUST_CHECK bool fields_read_strict(const struct field *fields, size_t n, const json_t *body,
+                                   void *out, const char *where, struct err *e);
+
 /* Does the value ask for nothing? */
 bool fields_is_neutral(const json_t *v);
 

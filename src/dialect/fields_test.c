@@ -65,7 +65,35 @@ static void fields_are_done_taken_or_refused(void **state)
     }
 }
 
+static void fields_strict_takes_nothing_else(void **state)
+{
+    static const struct {
+        const char *name, *body, *where, *kind;
+    } rows[] = {
+        {"all there", "{\"name\":\"n\",\"flag\":true,\"count\":3}", NULL, ""},
+        {"unknown", "{\"name\":\"n\",\"new\":1}", "new", "unknown_parameter"},
+        {"null", "{\"name\":\"n\",\"count\":null}", "count", "invalid_type"},
+        {"whole real", "{\"name\":\"n\",\"count\":4.0}", "count", "invalid_type"},
+        {"required", "{}", "name", "missing_required_parameter"},
+        {"too large", "{\"name\":\"n\",\"count\":11}", "count", "out_of_range"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct err e = {0};
+        struct row out = {.count = -1};
+        json_t *body = json_parse(str_c(rows[i].body), &e);
+        bool ok = fields_read_strict(fields, COUNT(fields), body, &out, "", &e);
+        assert_int_equal(ok, rows[i].where == NULL);
+        if (!ok) {
+            check_str(str_c(e.where), str_c(rows[i].where), rows[i].name);
+            check_str(str_c(e.kind), str_c(rows[i].kind), rows[i].name);
+        }
+        json_decref(body);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(fields_strict_takes_nothing_else),
     cmocka_unit_test(fields_are_done_taken_or_refused),
 };
 TEST_FILE(tests)
