@@ -91,8 +91,11 @@ static bool is_json_request(const struct http_req *r)
     return str_eq_nocase(str_trim(type), STR("application/json"));
 }
 
-static const struct brand *const brands[] = {&openai_brand, &streams_brand, &native_brand,
-                                          &paddler_brand};
+static const struct brand *const brands[] = {
+    &anthropic_brand, // before those whose paths it shares
+    &openai_brand,    &zylon_brand, &zylon_hosted_brand, &streams_brand, &native_brand,
+    &paddler_brand,
+};
 
 str dialect_team(const struct http_req *r)
 {
@@ -112,7 +115,7 @@ const struct route *dialect_find_route(const char *name)
 void dialect_reply(struct http_req *r, int (*error)(const struct err *e, struct buf *out),
                    const struct err *e)
 {
-    struct buf body = BUF_INIT(8192);
+    struct buf body = BUF_INIT(ERROR_MAX);
     int status = error(e, &body);
     reply(r, status, &body);
     buf_free(&body);
@@ -140,8 +143,8 @@ static void reject(struct dialect *d, struct http_req *r, const struct route *ro
     int status = order->fault_status;
     if (status == 0) {
         const struct wire *wire = order->wire ? order->wire : route->wire;
-        buf_init(&body, 8192);
-        status = wire->error(e, &body);
+        buf_init(&body, ERROR_MAX);
+        status = wire_error(wire, e, request_id, &body);
     }
     struct dialect_record rec = {.request_id = request_id,
                                  .route = route->name,
@@ -214,36 +217,87 @@ static void serve_route(struct dialect *d, struct http_req *r, const struct bran
         route->plain(d, r, segment);
 }
 
+/* The path as the brand's routes have it; false if it cannot be one of them. */
+static bool path_in(const struct brand *brand, const struct http_req *r, str *path)
+{
+    if (brand->is_ours && !brand->is_ours(r))
+        return false;
+    bool behind = brand->prefix && str_starts(*path, str_c(brand->prefix));
+    if (behind)
+        *path = str_from(*path, strlen(brand->prefix));
+    return behind || !brand->prefix_only;
+}
+
+static void add_allowed(char allow[64], const char *method)
+{
+    size_t n = strlen(allow);
+    if (!strstr(allow, method))
+        snprintf(allow + n, 64 - n, "%s%s", n ? ", " : "", method);
+}
+
+/* Answers what no route takes, in the shape of the brand whose path it is; false if it is no one's:
+ * the app answers 404 in the usual shape. */
+static bool serve_none(struct dialect *d, struct http_req *r, const struct brand *near,
+                       const struct brand *above, const char *allow)
+{
+    static const char message[] = "this method is not allowed here; see the Allow header";
+    struct buf body = BUF_INIT(ERROR_MAX);
+    struct err e;
+    const struct brand *brand = near ? near : above;
+    if (near)
+        http_set_header(r, "Allow", allow);
+    if (near && near->error == openai_error) {
+        dialect_reply_error(d, r, 405, "invalid_request_error", message);
+        return true;
+    }
+    if (!brand)
+        return false;
+    if (brand->request_id)
+        http_set_header(r, brand->request_id, d->request_id);
+    if (near) {
+        err_set(&e, ERR_INPUT, "%s", message);
+        err_kind(&e, "method_not_allowed");
+    } else {
+        err_set(&e, ERR_NOT_FOUND, "there is nothing at this path");
+    }
+    int status = brand->error(&e, &body);
+    reply(r, near ? 405 : status, &body);
+    buf_free(&body);
+    return true;
+}
+
 bool dialect_serve(struct dialect *d, struct http_req *r)
 {
-    str path = http_path(r), method = http_method(r), segment;
-    char request_id[ID_MAX], allow[64] = "";
+    str whole = http_path(r), method = http_method(r), segment;
+    char allow[64] = "";
+    const struct brand *near = NULL, *above = NULL; // knows the path; begins like it
 
-    if (path.n > 1 && str_ends(path, STR("/")))
-        path.n--;
-    id_new(request_id, "req_");
-    http_set_header(r, "x-request-id", request_id);
+    if (whole.n > 1 && str_ends(whole, STR("/")))
+        whole.n--;
+    id_new(d->request_id, "req_");
+    http_set_header(r, "x-request-id", d->request_id);
     http_set_header(r, "openai-version", "2020-10-01");
     for (size_t b = 0; b < COUNT(brands); b++) {
-        for (size_t i = 0; i < brands[b]->n_routes; i++) {
-            const struct route *route = &brands[b]->routes[i];
+        const struct brand *brand = brands[b];
+        str path = whole;
+        if (!path_in(brand, r, &path))
+            continue;
+        if (!above && brand->under && str_starts(path, str_c(brand->under)))
+            above = brand;
+        for (size_t i = 0; i < brand->n_routes; i++) {
+            const struct route *route = &brand->routes[i];
             if (!path_fits(route->path, path, &segment))
                 continue;
             bool head = str_eqc(method, "HEAD") && strcmp(route->method, "GET") == 0;
             if (head || str_eqc(method, route->method)) {
-                serve_route(d, r, brands[b], route, request_id, segment);
+                if (brand->request_id)
+                    http_set_header(r, brand->request_id, d->request_id);
+                serve_route(d, r, brand, route, d->request_id, segment);
                 return true;
             }
-            if (!strstr(allow, route->method))
-                snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s",
-                         allow[0] ? ", " : "", route->method);
+            near = near ? near : brand;
+            add_allowed(allow, route->method);
         }
     }
-    if (allow[0]) {
-        http_set_header(r, "Allow", allow);
-        dialect_reply_error(d, r, 405, "invalid_request_error",
-                            "this method is not allowed here; see the Allow header");
-        return true;
-    }
-    return false; // the app answers 404 in the usual shape
+    return serve_none(d, r, near, above, allow);
 }

@@ -6,6 +6,7 @@
 #include "json/json.h"
 
 #define ANSWER_MAX ((size_t)64 << 20) // bytes of one answer
+#define ERROR_MAX  ((size_t)32 << 10) // of an error's body
 
 /* What an encoder may know of a request beside its events. */
 struct talk_facts {
@@ -35,6 +36,10 @@ struct wire {
     void (*whole)(const struct talk_facts *f, const struct run *run, struct buf *out);
     /* Appends the error's body; returns the HTTP status. */
     int (*error)(const struct err *e, struct buf *out);
+    /* The same for a body that names the request, if not NULL. */
+    int (*error_for)(const struct err *e, const char *request_id, struct buf *out);
+    /* The answer's id, by which the run is found too; NULL: id_prefix and the run's id. */
+    void (*name)(char out[ID_MAX], const struct run *run);
     /* Puts a prompt that does not fit into the brand's own words: its tokens, and the most that
      * would fit.  NULL: the words of `e` stay. */
     void (*too_long)(struct err *e, size_t n_prompt, size_t most);
@@ -44,6 +49,7 @@ struct wire {
 
 extern const struct wire openai_chat_wire, openai_completion_wire;
 extern const struct wire paddler_wire, paddler_current_wire, paddler_parsed_wire;
+extern const struct wire anthropic_wire, zylon_wire;
 
 /* What a route's reader makes of a request. */
 struct talk_order {
@@ -51,6 +57,8 @@ struct talk_order {
     const struct wire *wire;      // instead of the route's, if not NULL
     bool stream, include_usage, echo, hide_reasoning;
     bool detach;        // the run goes on when the client leaves
+    str correlation_id; // in the request's arena
+    struct err late;    // code set: the run ends with it at once
     struct buf ignored; // names for X-Confab-Ignored
     struct buf fault;   // a reader's own error body, with its status, instead of the wire's
     int fault_status;
@@ -74,9 +82,15 @@ struct brand {
     const struct route *routes;
     size_t n_routes;
     int (*error)(const struct err *e, struct buf *out);
+    bool (*is_ours)(const struct http_req *r); // NULL: all requests to its routes are
+    const char *under;      // unknown paths that begin so are answered in its shape, if not NULL
+    const char *prefix;     // its routes are found behind this too, if not NULL,
+    bool prefix_only;       // or there alone
+    const char *request_id; // one more header for the request's id, if not NULL
 };
 extern const struct brand openai_brand, native_brand;
 extern const struct brand paddler_brand;
+extern const struct brand anthropic_brand, zylon_brand, zylon_hosted_brand;
 
 /* One request being answered. */
 struct talk {
@@ -91,6 +105,7 @@ struct talk {
     char request_id[ID_MAX];
     bool stream, begun, paused;
     bool ids;      // the client asked for the events' numbers
+    bool observes; // a run that others wait for: it is not held back
     size_t n_sent; // events of the log that are on the wire
     size_t n_skip; // of these, how many the client has already
     uint64_t began_ms, first_ms, last_sent_ms;
@@ -102,6 +117,7 @@ struct dialect {
     struct dialect_conf conf;
     struct talk *talks;
     int n_live;
+    char request_id[ID_MAX]; // of the request that is being served
 };
 
 /* Begins to answer r with a run for the order; takes order->request. */
@@ -112,6 +128,13 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
 void talk_observe(struct dialect *d, struct http_req *r, const struct route *route,
                   const char *request_id, struct run *run, size_t after);
 void talk_drop(struct talk *t, bool client_left);
+
+/* Begins a run for the order, takes order->request: the run is held for the caller, NULL with an
+ * error of run_start's. */
+struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *order,
+                     const char *origin, struct err *e);
+/* The error in the wire's shape; returns the status. */
+int wire_error(const struct wire *w, const struct err *e, const char *request_id, struct buf *out);
 
 /* The talk's route by its name ("openai.chat"), or NULL: whose wire a run was begun on. */
 const struct route *dialect_find_route(const char *name);

@@ -87,11 +87,16 @@ static bool is_answer(const struct talk *t, const struct err *e)
     return t->wire->tells_cancel && (e->code == ERR_CANCELED || e->code == ERR_TIMEOUT);
 }
 
+int wire_error(const struct wire *w, const struct err *e, const char *request_id, struct buf *out)
+{
+    return w->error_for ? w->error_for(e, request_id, out) : w->error(e, out);
+}
+
 /* A whole answer that is an error. */
 static void reply_error(struct talk *t, const struct err *e)
 {
-    struct buf body = BUF_INIT(8192);
-    t->status = t->wire->error(e, &body);
+    struct buf body = BUF_INIT(ERROR_MAX);
+    t->status = wire_error(t->wire, e, t->request_id, &body);
     if (e->code == ERR_BUSY || t->status == 503) {
         char seconds[32];
         uint64_t ms = t->run ? sched_retry_after_ms(run_model(t->run)->sched) : 1000;
@@ -177,7 +182,7 @@ static void follow_stream(struct talk *t)
         talk_free(t);
         return;
     }
-    if (all == t->paused) { // a slow reader holds its own run back
+    if (all == t->paused && !t->observes) { // a slow reader holds its own run back
         t->paused = !all;
         run_pause(t->run, t->paused);
     }
@@ -266,7 +271,10 @@ static void follow(struct talk *t)
     t->facts.fingerprint = t->d->conf.fingerprint;
     t->facts.n_choices = (int)n_prompts * cr->n_choices;
     t->facts.request = cr;
-    snprintf(t->facts.id, sizeof t->facts.id, "%s%s", t->wire->id_prefix, run_id(t->run));
+    if (t->wire->name)
+        t->wire->name(t->facts.id, t->run);
+    else
+        snprintf(t->facts.id, sizeof t->facts.id, "%s%s", t->wire->id_prefix, run_id(t->run));
     t->state = mem_calloc(1, t->wire->state_size + 1);
     http_set_header(t->req, "X-Confab-Run", run_id(t->run));
     t->follower = run_follow(t->run, on_event, t);
@@ -290,23 +298,39 @@ static void fail_at_once(struct talk *t, const struct err *e)
     talk_free(t);
 }
 
+struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *order,
+                     const char *origin, struct err *e)
+{
+    char seed[32];
+    str wish;
+    if (order->ignored.n)
+        http_set_header(r, "X-Confab-Ignored", buf_cstr(&order->ignored));
+    buf_free(&order->ignored);
+    order->request->team = arena_str(&order->request->arena, dialect_team(r));
+    struct run *run = run_start(d->conf.runs, order->request, e);
+    if (!run)
+        return NULL;
+    run_set_origin(run, origin);
+    if (order->detach || (http_header(r, "X-Confab-Detach", &wish) && str_eqc(wish, "true")))
+        run_detach(run);
+    if (order->late.code != ERR_NONE)
+        run_fail(run, &order->late);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)run_seed(run));
+    http_set_header(r, "X-Confab-Seed", seed);
+    return run;
+}
+
 void talk_start(struct dialect *d, struct http_req *r, const struct route *route,
                 const char *request_id, struct talk_order *order)
 {
     const struct wire *wire = order->wire ? order->wire : route->wire;
     struct talk *t = talk_new(d, r, route, wire, request_id, order->stream);
     struct err e;
-    char seed[32];
-    str wish;
 
-    if (order->ignored.n)
-        http_set_header(r, "X-Confab-Ignored", buf_cstr(&order->ignored));
-    buf_free(&order->ignored);
     t->facts.include_usage = order->include_usage;
     t->facts.echo = order->echo;
     t->facts.hide_reasoning = order->hide_reasoning;
-    order->request->team = arena_str(&order->request->arena, dialect_team(r));
-    t->run = run_start(d->conf.runs, order->request, &e);
+    t->run = talk_run(d, r, order, route->name, &e);
     if (!t->run) {
         if (wire->at_once && t->stream)
             fail_at_once(t, &e);
@@ -314,12 +338,9 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
             reply_error(t, &e);
         return;
     }
-    run_set_origin(t->run, route->name);
-    if (order->detach || (http_header(r, "X-Confab-Detach", &wish) && str_eqc(wish, "true")))
-        run_detach(t->run);
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)run_seed(t->run));
-    http_set_header(r, "X-Confab-Seed", seed);
     follow(t);
+    if (wire->name && !run_set_alias(t->run, str_c(t->facts.id), &e))
+        run_fail(t->run, &e); // cannot be: the name is made of the run's own
     if (wire->at_once && t->stream)
         begin_stream(t);
 }
@@ -330,6 +351,9 @@ void talk_observe(struct dialect *d, struct http_req *r, const struct route *rou
     struct talk *t = talk_new(d, r, route, route->wire, request_id, true);
     t->run = run;
     t->n_skip = after;
+    t->observes = true;
     t->facts.include_usage = true;
     follow(t);
+    if (t->wire->at_once)
+        begin_stream(t);
 }

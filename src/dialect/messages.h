@@ -1,0 +1,71 @@
+/* dialect/messages.h - the messages wire, shared by Anthropic's brand and Zylon's.
+ *
+ * In:      bodies of POST /v1/messages and its kin.  Out: neutral requests, and events as
+ * message_start, content_block_*, message_delta, message_stop.
+ * Threads: pure, but for what takes a struct dialect (loop). */
+#ifndef DIALECT_MESSAGES_H
+#define DIALECT_MESSAGES_H
+
+#include "dialect/dialect_int.h"
+
+/* Where the two brands differ. */
+struct manner {
+    bool strict;            // model and max_tokens are demanded, negative numbers refused
+    bool stamps;            // blocks carry ids and times
+    bool whole_input;       // a call's input is sent in one piece, as text and as an object
+    const char *call;       // prefix of call ids
+    const char *no_context; // stop_reason when the context ends before max_tokens
+    // what is meant where the body and the model's file say nothing
+    float temperature, top_p, min_p;
+    int top_k;
+};
+extern const struct manner anthropic_manner, zylon_manner;
+
+enum messages_think { THINK_UNSAID, THINK_OFF, THINK_IF_ABLE, THINK_ON };
+
+/* What a body says beside its neutral request. */
+struct messages_more {
+    size_t n_messages;
+    enum messages_think think;
+    const char *effort;                    // a constant, or NULL
+    const char *choice;                    // type of tool_choice, a constant
+    bool calls, tooled;                    // tool calls in the history; tools offered
+    bool default_prompt;                   // the server's own words are wanted
+    bool temperature, top_p, min_p, top_k; // given by the body
+    struct err late;                       // code set: well-formed, but cannot be answered here
+};
+
+/* Reads a whole body into out->request (owned by the caller when true).
+ *   counting  sampling and max_tokens do not matter, tools may be offered
+ *   ERR_INPUT with where = the field; ERR_LIMIT */
+MUST_CHECK bool messages_read(const struct manner *m, size_t max_request, str body, bool counting,
+                              struct talk_order *out, struct messages_more *more, struct err *e);
+
+/* messages_turns.c: `system` and `messages` as canonical messages, a new array. */
+MUST_CHECK json_t *messages_turns(const json_t *system, const json_t *messages,
+                                  struct messages_more *more, struct buf *ignored, struct err *e);
+
+/* Remembers the first reason why a well-formed request cannot be answered. */
+void messages_late(struct messages_more *more, const char *where, const char *kind,
+                   const char *text);
+
+/* messages_serve.c: reads r's body and fits it to the model it names: aliases, the model's own
+ * sampling defaults, thinking. */
+MUST_CHECK bool messages_order(struct dialect *d, struct http_req *r, const struct manner *m,
+                               bool counting, struct talk_order *out, struct messages_more *more,
+                               struct err *e);
+void messages_count(struct dialect *d, struct http_req *r, const struct manner *m);
+
+/* messages_write.c */
+#define MESSAGES_HEX 33
+/* 32 hex digits that depend on the texts and the number alone. */
+void messages_hex(char out[MESSAGES_HEX], const char *text, const char *kind, int number);
+/* messages_error.c */
+int anthropic_error(const struct err *e, const char *request_id, struct buf *out);
+int zylon_error(const struct err *e, const char *request_id, struct buf *out);
+
+/* messages_models.c */
+void models_page(struct dialect *d, struct http_req *r, str segment);
+void models_page_entry(struct dialect *d, struct http_req *r, str id);
+
+#endif
