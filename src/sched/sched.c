@@ -146,7 +146,8 @@ static void admit(struct sched *s)
         struct sched_job *j = s->waiting;
         // Room for the prompt and a little of the answer; what lacks later is won by preemption.
         size_t need = (size_t)(j->n_prompt / ENGINE_BLOCK + 1 + j->n_choices);
-        if (s->n_active > 0 && engine_kv_free(s->engine) < need)
+        size_t room = engine_kv_free(s->engine) + (size_t)prefix_count(s->prefix);
+        if (s->n_active > 0 && room < need)
             break;
         s->waiting = j->next;
         atomic_fetch_sub_explicit(&s->n_waiting, 1, memory_order_relaxed);
@@ -166,6 +167,7 @@ static void publish(struct sched *s)
 {
     atomic_store_explicit(&s->n_active_now, s->n_active, memory_order_relaxed);
     atomic_store_explicit(&s->kv_free, engine_kv_free(s->engine), memory_order_relaxed);
+    atomic_store_explicit(&s->kv_cached, (size_t)prefix_count(s->prefix), memory_order_relaxed);
 }
 
 /* Takes jobs from the inbox; waits up to timeout_ms for the first. */
@@ -220,6 +222,7 @@ bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
     s->conf = *conf;
     s->out = out;
     s->out_slack = pieces_of_a_step(conf);
+    s->prefix = prefix_new(engine);
     s->in = queue_new((size_t)conf->max_waiting + (size_t)conf->max_seqs + 64, false);
     s->active = mem_calloc((size_t)conf->max_seqs, sizeof *s->active);
     s->rows = mem_calloc((size_t)conf->max_rows, sizeof *s->rows);
@@ -258,6 +261,7 @@ void sched_free(struct sched *s)
     while (queue_pop(s->in, 0))
         ; // only wakes are left
     queue_free(s->in);
+    prefix_free(s->prefix);
     mem_free(s->active);
     mem_free(s->rows);
     mem_free(s->row_seq);
@@ -304,6 +308,7 @@ static struct sched_job *job_new(struct sched *s, const struct sched_request *r,
     j->stops = mem_calloc(r->n_stops, sizeof *j->stops);
     for (size_t i = 0; i < r->n_stops; i++)
         j->stops[i] = (str){mem_strdup(r->stops[i]), r->stops[i].n};
+    j->tenant = (str){mem_strdup(r->tenant), r->tenant.n};
     j->sample = r->sample;
     size_t n_bias = (size_t)r->sample.n_bias;
     j->bias = mem_calloc(n_bias, sizeof *j->bias);
@@ -378,6 +383,7 @@ void sched_job_free(struct sched_job *j)
     for (size_t i = 0; i < j->n_stops; i++)
         mem_free((char *)j->stops[i].p);
     mem_free(j->stops);
+    mem_free((char *)j->tenant.p);
     mem_free(j->bias);
     mem_free(j->prompt);
     mem_free(j);
@@ -399,6 +405,8 @@ void sched_counts(const struct sched *s, struct sched_counts *out)
         .steps = v[COUNT_STEPS],
         .preempted = v[COUNT_PREEMPTED],
         .kv_blocks_free = atomic_load_explicit(&s->kv_free, memory_order_relaxed),
+        .kv_blocks_cached = atomic_load_explicit(&s->kv_cached, memory_order_relaxed),
+        .cached_tokens = v[COUNT_CACHED],
         .step_us = atomic_load_explicit(&s->step_us, memory_order_relaxed),
     };
 }

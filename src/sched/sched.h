@@ -73,6 +73,7 @@ struct sched_request {
     bool special_text;    // control tokens appear in the text
     int priority;         // lower runs first
     uint64_t deadline_ms; // clock_mono_ms; 0: none
+    str tenant;           // whose cached prefixes it may use, and adds to
 };
 
 /* Numbers of a job, filled by the engine thread, stable once its SCHED_ENDED was taken. */
@@ -116,9 +117,10 @@ struct sched_counts {
     int waiting, active;              // now
     uint64_t jobs, cancelled, failed; // ever
     uint64_t prompt_tokens, output_tokens, steps;
-    uint64_t preempted; // sequences that gave their blocks back
-    size_t kv_blocks_free;
-    uint64_t step_us; // all steps together
+    uint64_t preempted;                      // sequences that gave their blocks back
+    size_t kv_blocks_free, kv_blocks_cached; // cached: held by the prefix cache, given up at need
+    uint64_t cached_tokens;                  // prompt tokens taken from the cache
+    uint64_t step_us;                        // all steps together
 };
 void sched_counts(const struct sched *s, struct sched_counts *out);
 uint64_t sched_retry_after_ms(const struct sched *s);

@@ -3,6 +3,7 @@
 #ifndef SCHED_SCHED_INT_H
 #define SCHED_SCHED_INT_H
 
+#include "sched/prefix.h"
 #include "sched/sched.h"
 
 #include <pthread.h>
@@ -70,6 +71,7 @@ struct sched_job {
     bool ignore_eos, special_text;
     int priority;
     uint64_t deadline_ms;
+    str tenant; // owned
 
     struct sched_job *next; // in the waiting list
     struct seq *seqs;       // [n_choices] once admitted
@@ -86,12 +88,14 @@ enum {
     COUNT_OUTPUT,
     COUNT_STEPS,
     COUNT_PREEMPTED,
+    COUNT_CACHED,
     COUNTERS
 };
 
 struct sched {
     struct engine *engine;
     const struct tok *tok;
+    struct prefix *prefix;
     struct sched_conf conf;
     struct queue *in;  // struct sched_job *, or &wake
     struct queue *out; // struct sched_piece *
@@ -118,7 +122,7 @@ struct sched {
     _Atomic uint64_t counters[COUNTERS], step_us;
     _Atomic int n_active_now;
     _Atomic uint64_t job_ms; // smoothed time from admission to end
-    _Atomic size_t kv_free;
+    _Atomic size_t kv_free, kv_cached;
 };
 
 static inline void sched_count(struct sched *s, int which, uint64_t n)
@@ -134,6 +138,10 @@ void sched_seq_drop_blocks(struct sched *s, struct seq *q);
 bool sched_seq_reserve(struct sched *s, struct seq *q, int n_tokens);
 /* Gives `to` the prompt that `from` has computed: whole blocks shared, the last one copied. */
 bool sched_seq_fork(struct sched *s, struct seq *to, const struct seq *from);
+/* Takes cached blocks that go on where q stands, if it stands at the border of one. */
+void sched_seq_reuse(struct sched *s, struct seq *q);
+/* Lets the cache know the whole blocks that q has computed. */
+void sched_seq_remember(struct sched *s, const struct seq *q);
 /* A token was drawn: text, stop texts, limits.  True when the choice is complete. */
 bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id);
 

@@ -53,10 +53,13 @@ static void world_open(struct world *w, struct sched_conf sc, size_t kv_tokens)
 static void world_close(struct world *w)
 {
     size_t all = engine_info(w->engine)->kv_blocks;
+    struct sched_counts c;
     sched_close(w->sched);
-    assert_int_equal(engine_kv_free(w->engine), all);
+    sched_counts(w->sched, &c);
+    assert_int_equal(engine_kv_free(w->engine) + c.kv_blocks_cached, all);
     assert_int_equal(queue_count(w->out), 0);
     sched_free(w->sched);
+    assert_int_equal(engine_kv_free(w->engine), all);
     queue_free(w->out);
     engine_close(w->engine);
     tok_close(w->tok);
@@ -350,6 +353,61 @@ static void sched_refuses_what_cannot_be(void **state)
     world_close(&w);
 }
 
+static void sched_prefixes_are_found_again_by_their_owner(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    struct result cold, warm, other, twins[4];
+    int32_t prompt[300];
+    uint64_t rng = 5;
+    sc.n_ctx = 512;
+    sc.max_rows = 64;
+    world_open(&w, sc, 1024);
+    for (size_t i = 0; i < COUNT(prompt); i++)
+        prompt[i] = (int32_t)(test_random(&rng) % (uint64_t)tok_n_vocab(w.tok));
+
+    struct sched_request sr = request_of(prompt, 200, 30, 9);
+    sr.tenant = STR("a");
+    struct sched_counts before, after;
+    submit(&w, &sr, &cold);
+    finish_all(&w, &cold, 1);
+    sched_counts(w.sched, &before);
+    assert_int_equal(before.cached_tokens, 0);
+
+    submit(&w, &sr, &warm);
+    finish_all(&w, &warm, 1);
+    sched_counts(w.sched, &after);
+    assert_int_equal(after.cached_tokens, 192); // six whole blocks of 200 tokens
+    assert_int_equal(after.prompt_tokens - before.prompt_tokens, 8);
+    check_str(buf_as_str(&warm.text[0]), buf_as_str(&cold.text[0]), "warm");
+
+    sr.tenant = STR("b"); // sees nothing of a's
+    submit(&w, &sr, &other);
+    finish_all(&w, &other, 1);
+    sched_counts(w.sched, &after);
+    assert_int_equal(after.cached_tokens, 192);
+    check_str(buf_as_str(&other.text[0]), buf_as_str(&cold.text[0]), "other tenant");
+
+    // Four that arrive together compute their long common beginning once.
+    sched_counts(w.sched, &before);
+    sr.tenant = STR("c");
+    sr.n_prompt = 260;
+    for (int i = 0; i < 4; i++)
+        submit(&w, &sr, &twins[i]);
+    finish_all(&w, twins, 4);
+    sched_counts(w.sched, &after);
+    assert_true(after.prompt_tokens - before.prompt_tokens < 260 + 3 * 2 * 32);
+    for (int i = 1; i < 4; i++)
+        check_str(buf_as_str(&twins[i].text[0]), buf_as_str(&twins[0].text[0]), "twin");
+    for (int i = 0; i < 4; i++)
+        result_free(&twins[i]);
+    result_free(&cold);
+    result_free(&warm);
+    result_free(&other);
+    world_close(&w);
+}
+
 static void sched_stop_texts_cut_the_answer(void **state)
 {
     (void)state;
@@ -388,6 +446,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_cancel_ends_jobs_wherever_they_are),
     cmocka_unit_test(sched_close_ends_what_is_live),
     cmocka_unit_test(sched_refuses_what_cannot_be),
+    cmocka_unit_test(sched_prefixes_are_found_again_by_their_owner),
     cmocka_unit_test(sched_stop_texts_cut_the_answer),
 };
 TEST_FILE(tests)

@@ -45,28 +45,64 @@ static bool add_block(struct seq *q, int32_t block)
     return true;
 }
 
+/* A free block; the cache gives its oldest up for it.  -1 when all are in use. */
+static int32_t take_block(struct sched *s)
+{
+    int32_t block;
+    do
+        block = engine_kv_take(s->engine);
+    while (block < 0 && prefix_evict(s->prefix));
+    return block;
+}
+
 bool sched_seq_reserve(struct sched *s, struct seq *q, int n_tokens)
 {
     while (q->kv.n_blocks * ENGINE_BLOCK < n_tokens)
-        if (!add_block(q, engine_kv_take(s->engine)))
+        if (!add_block(q, take_block(s)))
             return false;
     return true;
+}
+
+void sched_seq_reuse(struct sched *s, struct seq *q)
+{
+    if (q->kv.n_blocks * ENGINE_BLOCK != q->n_computed)
+        return;
+    // At least the last token is computed, for its logits.
+    int32_t blocks[64];
+    int left = (q->n_tokens - 1 - q->n_computed) / ENGINE_BLOCK, n;
+    while (left > 0 &&
+           (n = prefix_match(s->prefix, q->job->tenant, q->tokens, q->n_tokens, q->n_computed,
+                             blocks, int_min(left, (int)COUNT(blocks)))) > 0) {
+        for (int i = 0; i < n; i++)
+            add_block(q, blocks[i]);
+        q->n_computed += n * ENGINE_BLOCK;
+        left -= n;
+        if (!q->job->started && q->choice == 0) {
+            q->job->stats.n_cached += (size_t)n * ENGINE_BLOCK;
+            sched_count(s, COUNT_CACHED, (uint64_t)n * ENGINE_BLOCK);
+        }
+    }
+}
+
+void sched_seq_remember(struct sched *s, const struct seq *q)
+{
+    prefix_insert(s->prefix, q->job->tenant, q->tokens, q->n_computed, q->kv.blocks);
 }
 
 bool sched_seq_fork(struct sched *s, struct seq *to, const struct seq *from)
 {
     int n = from->job->n_prompt;
     int whole = n / ENGINE_BLOCK, rest = n % ENGINE_BLOCK;
-    if (rest && engine_kv_free(s->engine) == 0)
+    int32_t last = rest ? take_block(s) : 0;
+    if (last < 0)
         return false;
     for (int i = 0; i < whole; i++) {
         engine_kv_hold(s->engine, from->kv.blocks[i]);
         add_block(to, from->kv.blocks[i]);
     }
     if (rest) {
-        int32_t block = engine_kv_take(s->engine);
-        engine_kv_copy(s->engine, block, from->kv.blocks[whole], rest);
-        add_block(to, block);
+        engine_kv_copy(s->engine, last, from->kv.blocks[whole], rest);
+        add_block(to, last);
     }
     to->n_computed = n;
     to->state = SEQ_DECODE;
@@ -99,6 +135,7 @@ static void send_text(struct sched *s, struct seq *q)
 static void finish(struct sched *s, struct seq *q, enum sched_finish why)
 {
     q->state = SEQ_DONE;
+    sched_seq_remember(s, q);
     sched_seq_drop_blocks(s, q);
     struct sched_piece *p = sched_piece_new(q->job, SCHED_FINISHED, q->choice);
     p->finish = why;

@@ -113,13 +113,36 @@ static int add_decodes(struct sched *s)
     return n_rows;
 }
 
+/* Does q wait for a neighbour of this step that computes the very block which q needs next? */
+static bool waits_for_twin(const struct sched *s, const struct seq *q, int n_rows)
+{
+    size_t n = (size_t)(q->n_computed + ENGINE_BLOCK);
+    for (int r = 0; r < n_rows && n <= (size_t)q->n_tokens; r++) {
+        const struct seq *v = s->row_seq[r];
+        if (v->in_step > 1 && v->n_computed <= q->n_computed && (size_t)v->n_tokens >= n &&
+            str_eq(v->job->tenant, q->job->tenant) &&
+            memcmp(v->tokens, q->tokens, n * sizeof *q->tokens) == 0)
+            return true;
+        r += int_max(v->in_step, 1) - 1;
+    }
+    return false;
+}
+
 static int add_prompts(struct sched *s, int n_rows)
 {
     uint64_t now = clock_mono_ms();
     int n_decode = n_rows, left = prompt_budget(s, n_decode, s->n_active > 1 || s->waiting);
     struct seq *q;
     while (left > 0 && n_rows < s->conf.max_rows && (q = next_prompt(s, now))) {
+        sched_seq_reuse(s, q);
+        if (waits_for_twin(s, q, n_rows)) {
+            q->in_step = -1;
+            continue;
+        }
         int n = int_min(int_min(q->n_tokens - q->n_computed, left), s->conf.max_rows - n_rows);
+        int end = q->n_computed + n;
+        if (end < q->n_tokens && end % ENGINE_BLOCK < n) // parts end where a cached block can
+            n -= end % ENGINE_BLOCK;
         if (!reserve(s, q, q->n_computed + n)) {
             q->in_step = -1; // not in this step
             continue;
@@ -182,6 +205,8 @@ static void take_results(struct sched *s, int n_rows, const float *logits)
         q->n_computed += n;
         if (q->n_computed <= j->n_prompt)
             sched_count(s, COUNT_PROMPT, (uint64_t)n);
+        if (n > 1)
+            sched_seq_remember(s, q);
         if (drawn) {
             bool first = !j->started;
             q->state = SEQ_DECODE;
