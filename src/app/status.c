@@ -90,6 +90,8 @@ static void write_models(struct app *a, struct buf *out)
         {"preempted_total", "counter", "sequences that gave their KV blocks back"},
         {"step_seconds_total", "counter", "time in forward passes"},
         {"kv_blocks_free", "gauge", "free blocks of KV memory"},
+        {"kv_blocks_cached", "gauge", "blocks that hold earlier prefixes, given up at need"},
+        {"cached_tokens_total", "counter", "prompt tokens taken from the prefix cache"},
         {"kv_blocks", "gauge", "blocks of KV memory"},
     };
     for (size_t k = 0; k < COUNT(rows); k++) {
@@ -105,6 +107,8 @@ static void write_models(struct app *a, struct buf *out)
                                      (double)c.preempted,
                                      (double)c.step_us / 1e6,
                                      (double)c.kv_blocks_free,
+                                     (double)c.kv_blocks_cached,
+                                     (double)c.cached_tokens,
                                      (double)engine_info(a->models[i].engine)->kv_blocks};
             buf_printf(out, "confab_%s{model=\"", rows[k].name);
             for (const char *p = a->models[i].name; *p; p++)

@@ -95,6 +95,8 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_consume(struct buf *b, size_t n)
 {
+    if (n == 0)
+        return; // b->p may be NULL
     memmove(b->p, b->p + n, b->n - n);
     b->n -= n;
 }

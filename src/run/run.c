@@ -253,6 +253,7 @@ static struct sched_request sched_request_of(const struct run *run, const struct
         .special_text = r->raw_text,
         .priority = r->priority,
         .deadline_ms = run->deadline_ms,
+        .tenant = r->team,
     };
 }
 

@@ -107,7 +107,7 @@ test('two hundred clients that leave at random leave nothing behind', async () =
     }
     await until(() => server.descriptors() <= before.fds + 2, 'no leaked descriptor');
     assert.ok(server.residentKiB() < before.kib + 16 * 1024, `${before.kib} KiB grew to ${server.residentKiB()}`);
-    assert.equal(await server.metric('kv_blocks_free'), await server.metric('kv_blocks'));
+    assert.equal((await server.metric('kv_blocks_free')) + (await server.metric('kv_blocks_cached')), await server.metric('kv_blocks'));
     assert.equal((await post('/v1/chat/completions', body())).status, 200);
 });
 
@@ -181,4 +181,19 @@ test('a detached run goes on without its client, and can be cancelled by another
     await fetch(`${server.url}/v1/streams/${other}`, { method: 'DELETE' });
     assert.match(await d.text(), /cancelled|\[DONE\]/);
     await until(async () => (await server.metric('runs_live')) === 0, 'both are over');
+});
+
+test('a conversation that goes on takes its beginning from the cache, and the same bytes come out', async () => {
+    const other = await startServer({ args: ['--max-seqs', '4', '--no-log-requests'] });
+    const messages = [{ role: 'user', content: 'one two three four five six seven eight nine ten eleven twelve' }];
+    const first = await (await post('/v1/chat/completions', body({ messages, max_tokens: 10 }))).json();
+    messages.push({ role: 'assistant', content: first.choices[0].message.content }, { role: 'user', content: 'and then?' });
+    const warm = await (await post('/v1/chat/completions', body({ messages, max_tokens: 20, temperature: 1, seed: 2 }))).json();
+    const cold = await (await fetch(other.url + '/v1/chat/completions', {
+        method: 'POST', headers: json, body: body({ messages, max_tokens: 20, temperature: 1, seed: 2 }),
+    })).json();
+    assert.equal(warm.choices[0].message.content, cold.choices[0].message.content);
+    assert.ok(warm.usage.prompt_tokens_details.cached_tokens >= 32, JSON.stringify(warm.usage));
+    assert.equal(cold.usage.prompt_tokens_details.cached_tokens, 0);
+    assert.equal(await other.stop(), 0);
 });
