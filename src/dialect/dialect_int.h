@@ -48,6 +48,7 @@ struct wire {
 };
 
 extern const struct wire openai_chat_wire, openai_completion_wire;
+extern const struct wire nugen_chat_wire, nugen_completion_wire;
 extern const struct wire paddler_wire, paddler_current_wire, paddler_parsed_wire;
 extern const struct wire anthropic_wire, zylon_wire;
 
@@ -89,7 +90,7 @@ struct brand {
     const char *request_id; // one more header for the request's id, if not NULL
 };
 extern const struct brand openai_brand, native_brand;
-extern const struct brand paddler_brand;
+extern const struct brand paddler_brand, nugen_brand;
 extern const struct brand anthropic_brand, zylon_brand, zylon_hosted_brand;
 
 /* One request being answered. */
@@ -160,6 +161,11 @@ json_t *openai_messages(const json_t *messages, struct err *e);
 /* chat_template_kwargs and the two switches of continuation, also for /apply-template. */
 bool openai_chat_shape(const json_t *body, struct chat_request *r, struct err *e);
 
+/* Parts of a body that other dialects share with OpenAI's. */
+bool openai_read_stops(const json_t *v, struct chat_request *r, struct err *e);
+bool openai_read_seed(const json_t *v, struct chat_request *r, struct err *e);
+bool openai_read_prompts(const json_t *v, struct chat_request *r, struct err *e);
+
 /* openai_write.c */
 int openai_error(const struct err *e, struct buf *out);
 void openai_error_body(struct buf *out, const char *type, const char *message, const char *param,
@@ -183,12 +189,29 @@ bool calls_has(const struct calls *c, int choice);
 /* OpenAI's array of one choice's calls, arguments as text. */
 void calls_write(const struct calls *c, int choice, struct buf *out);
 
+/* answer.c: what a run's log comes to. */
+/* The texts of all events `what` (CHAT_TEXT, CHAT_REASONING) of one choice. */
+void answer_text(const struct run *run, enum chat_what what, int choice, struct buf *out);
+const struct chat_event *answer_finish(const struct run *run, int choice); // NULL: cut short
+struct chat_usage answer_usage(const struct run *run); // of a run cut short: what is known
+
 /* turns.c: messages as the dialects without rules of their own take them, made canonical.
  * Returns a new array.  Errors: place "messages[i].key"; kinds as in fields.h. */
 json_t *turns_read(const json_t *messages, const char *where, struct err *e);
 
 /* paddler_write.c */
 int paddler_error(const struct err *e, struct buf *out);
+
+/* nugen_write.c */
+int nugen_error(const struct err *e, struct buf *out);
+/* One fault of a body: place ("messages[0].role"), sentence, the framework's word for its kind. */
+struct nugen_fault {
+    char where[128], msg[512];
+    const char *type;
+};
+void nugen_write_faults(const struct nugen_fault *faults, size_t n, struct buf *out);
+/* "prompt too long: 822 tokens, model maximum context length: 511", also for others. */
+void nugen_too_long(struct err *e, size_t n_prompt, size_t most);
 
 /* models.c */
 void models_list(struct dialect *d, struct http_req *r, str segment);

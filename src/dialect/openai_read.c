@@ -102,7 +102,7 @@ static bool no_memory(struct err *e)
     return err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
 }
 
-static bool read_stops(const json_t *v, struct chat_request *r, struct err *e)
+bool openai_read_stops(const json_t *v, struct chat_request *r, struct err *e)
 {
     if (!v || json_is_null(v))
         return true;
@@ -129,7 +129,7 @@ static bool read_stops(const json_t *v, struct chat_request *r, struct err *e)
     return true;
 }
 
-static bool read_seed(const json_t *v, struct chat_request *r, struct err *e)
+bool openai_read_seed(const json_t *v, struct chat_request *r, struct err *e)
 {
     if (!v || json_is_null(v))
         return true;
@@ -229,7 +229,7 @@ static bool read_settings(const struct body *b, struct talk_order *out, struct e
         return err_set_at(e, ERR_INPUT, "min_tokens",
                           "'min_tokens' is greater than the most tokens "
                           "allowed");
-    return read_stops(b->stop, r, e) && read_seed(b->seed, r, e) &&
+    return openai_read_stops(b->stop, r, e) && openai_read_seed(b->seed, r, e) &&
            read_priority(b->priority, r, e) && read_bias(b->logit_bias, r, e);
 }
 
@@ -523,6 +523,22 @@ static bool read_prompt(const json_t *v, struct chat_request *r, struct chat_pro
     return true;
 }
 
+bool openai_read_prompts(const json_t *v, struct chat_request *r, struct err *e)
+{
+    bool many = json_is_array(v) && !is_ids(v);
+    r->n_prompts = many ? json_array_size(v) : 1;
+    if (r->n_prompts == 0 || r->n_prompts > PROMPTS_MAX)
+        return err_set_at(e, ERR_INPUT, "prompt", "'prompt' must hold 1 to %d prompts",
+                          PROMPTS_MAX);
+    r->prompts = arena_calloc(&r->arena, r->n_prompts, sizeof *r->prompts);
+    if (!r->prompts)
+        return no_memory(e);
+    for (size_t i = 0; i < r->n_prompts; i++)
+        if (!read_prompt(many ? json_array_get(v, i) : v, r, &r->prompts[i], e))
+            return false;
+    return true;
+}
+
 static bool rest_of_completion(const json_t *body, struct body *b, struct talk_order *out,
                                struct err *e)
 {
@@ -537,17 +553,8 @@ static bool rest_of_completion(const json_t *body, struct body *b, struct talk_o
     r->max_tokens = b->max_tokens > 0 ? clamp_count(b->max_tokens) : 16;
     out->echo = b->echo;
 
-    bool many = json_is_array(b->prompt) && !is_ids(b->prompt);
-    r->n_prompts = many ? json_array_size(b->prompt) : 1;
-    if (r->n_prompts == 0 || r->n_prompts > PROMPTS_MAX)
-        return err_set_at(e, ERR_INPUT, "prompt", "'prompt' must hold 1 to %d prompts",
-                          PROMPTS_MAX);
-    r->prompts = arena_calloc(&r->arena, r->n_prompts, sizeof *r->prompts);
-    if (!r->prompts)
-        return no_memory(e);
-    for (size_t i = 0; i < r->n_prompts; i++)
-        if (!read_prompt(many ? json_array_get(b->prompt, i) : b->prompt, r, &r->prompts[i], e))
-            return false;
+    if (!openai_read_prompts(b->prompt, r, e))
+        return false;
     for (size_t i = 0; out->echo && i < r->n_prompts; i++)
         if (r->prompts[i].tokens)
             return err_set_at(e, ERR_INPUT, "echo", "'echo' needs prompts given as text");
