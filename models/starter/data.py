@@ -8,7 +8,7 @@ import generate
 import render
 import tokenizer
 
-LONGEST = 1024
+LONGEST, SHORTER = 1024, 560     # the longest dialogue learned from; long ones come last, they are slow
 
 
 def encode(tok, d):
@@ -37,7 +37,7 @@ class Batches:
             pool, total = [], 0
             while total < 8 * size:
                 ids, own = encode(self.tok, self.gen.dialogue(progress))
-                if len(ids) <= LONGEST:
+                if len(ids) <= (LONGEST if progress > .93 else SHORTER):
                     pool.append((ids, own))
                     total += len(ids)
             pool.sort(key=lambda x: len(x[0]))

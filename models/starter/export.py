@@ -61,6 +61,58 @@ def write(path, meta, tensors):
         f.writelines(blobs)
 
 
+def read(path):
+    """The weights of a file that this program wrote: name -> array.  Training can go on from them."""
+    b, at = open(path, "rb").read(), 24
+    if b[:8] != b"GGUF" + struct.pack("<I", 3):
+        raise ValueError(f"{path}: not a GGUF file of version 3")
+    n_tensors, n_meta = struct.unpack_from("<QQ", b, 8)
+
+    def skip(kind, at):
+        if kind == STRING:
+            return at + 8 + struct.unpack_from("<Q", b, at)[0]
+        if kind == ARRAY:
+            kind, n = struct.unpack_from("<IQ", b, at)
+            at += 12
+            for _ in range(n):
+                at = skip(kind, at)
+            return at
+        return at + {U32: 4, I32: 4, F32: 4, BOOL: 1}[kind]
+
+    for _ in range(n_meta):
+        at = skip(STRING, at)
+        at = skip(struct.unpack_from("<I", b, at)[0], at + 4)
+    infos = []
+    for _ in range(n_tensors):
+        end = skip(STRING, at)
+        name, (nd,) = b[at + 8:end].decode(), struct.unpack_from("<I", b, end)
+        dims = struct.unpack_from(f"<{nd}Q", b, end + 4)
+        kind, offset = struct.unpack_from("<IQ", b, end + 4 + 8 * nd)
+        at = end + 4 + 8 * nd + 12
+        infos.append((name, dims[::-1], kind, offset))
+    base, out = at + -at % ALIGN, {}
+    for name, shape, kind, offset in infos:
+        n = int(np.prod(shape))
+        if kind == TENSOR_Q8_0:
+            x = np.frombuffer(b, dtype=[("d", "<f2"), ("q", "i1", 32)], count=n // 32, offset=base + offset)
+            x = x["q"].astype(np.float32) * x["d"].astype(np.float32)[:, None]
+        else:
+            x = np.frombuffer(b, "<f4", n, base + offset)
+        out[name] = x.reshape(shape)
+    return out
+
+
+def flat(path, c):
+    """The same weights as one vector in the trainer's order."""
+    import torch
+    t, out = read(path), [None]
+    out[0] = t["token_embd.weight"]
+    for i in range(c["layers"]):
+        g = lambda *names: np.concatenate([t[f"blk.{i}.{n}.weight"] for n in names])
+        out += [g("attn_q", "attn_k", "attn_v"), g("attn_output"), g("ffn_gate", "ffn_up"), g("ffn_down")]
+    return torch.from_numpy(np.concatenate([x.reshape(-1) for x in out]))
+
+
 def metadata(c, tok, kind):
     import tokenizer as T
     ids = {t: i for i, t in enumerate(tok["tokens"])}

@@ -74,6 +74,11 @@ class Generator:
     def syllables(self, lo=2, hi=3):
         """A word that does not exist; training and evaluation use different endings."""
         r = self.r
+        if r.random() < .45:                     # the front of one word and the back of another
+            a, b = self.pick(W.ALL_WORDS), self.pick(W.ALL_WORDS)
+            s = a[:r.randint(2, 4)] + b[-r.randint(2, 4):]
+            if s.endswith(W.HELD_ENDINGS) == self.held_out and s not in W.HELD_WORDS:
+                return s
         s = "".join(self.pick(W.ONSETS) + self.pick(W.NUCLEI) + (self.pick(W.CODAS) if r.random() < .4 else "")
                     for _ in range(r.randint(lo, hi)))
         held = s.endswith(W.HELD_ENDINGS)
@@ -151,9 +156,9 @@ class Generator:
                 name, kind = self.pick(W.LIST_PARAMS), "array"
             else:
                 name, kind = self.noun(), self.pick(("string", "integer"))
-            if self.chance(.15):
+            if self.chance(.1):
                 name = self.noun() + "_" + name
-            elif self.chance(.08):
+            elif self.chance(.1):
                 name = self.syllables(1, 2)
             if name not in used:
                 break
@@ -205,11 +210,11 @@ class Generator:
                           "Use this to {l} the {t}.")).format(
             v=upper_first(verb), V=upper_first(verb), l=verb, t=thing)
         used, props, kinds = set(), {}, {}
-        n = n_params if n_params is not None else self.pick((0, 1, 1, 1, 2, 2, 2, 3, 3, 4))
+        n = n_params if n_params is not None else self.pick((0, 1, 1, 1, 1, 2, 2, 2, 2, 3))
         for _ in range(n):
             p, kind, schema = self.param(used)
             props[p], kinds[p] = schema, kind
-        required = [p for i, p in enumerate(props) if i == 0 or self.chance(.7)]
+        required = [p for i, p in enumerate(props) if i == 0 or self.chance(.8)]
         params = {"type": "object", "properties": props}
         if required or self.chance(.5):
             params["required"] = required
@@ -234,14 +239,14 @@ class Generator:
             v = v[0] if len(v) == 1 else ", ".join(v[:-1]) + self.pick((" and ", ", ")) + v[-1]
         elif kind in ("string", "enum"):
             v = f'"{v}"' if quoted else v
-        form = self.pick(("{p} {v}", "{p} {v}", "{p} = {v}", "{p}: {v}", "{v} as the {p}", "the {p} {v}",
+        form = self.pick(("{p} {v}", "{p} {v}", "{p} {v}", "{p} = {v}", "{p}: {v}", "the {p} {v}",
                           "{p} set to {v}", "{p} is {v}"))
         return form.format(p=shown, v=v)
 
     def request_text(self, name, verb, thing, args, kinds):
         r = self.r
         order = list(args)
-        if self.chance(.3):
+        if self.chance(.2):
             r.shuffle(order)
         said = []
         for p in order:
@@ -341,7 +346,7 @@ class Generator:
     def toolset(self, n):
         tools, names, keys = [], set(), set()
         while len(tools) < n:
-            if tools and self.chance(.3) and isinstance(tools[-1]["key"], tuple):     # a close neighbour
+            if tools and self.chance(.22) and isinstance(tools[-1]["key"], tuple):     # a close neighbour
                 verb, noun = tools[-1]["key"]
                 t = self.random_tool(verb=verb) if self.chance(.5) else self.random_tool(noun=noun)
             else:
@@ -370,25 +375,32 @@ class Generator:
                               upper_first(self.phrase(2, 4)) + ", " + str(self.integer()), str(self.integer()),
                               self.pick(("ok", "done", "true", "sent"))))
         d = {}
-        for _ in range(self.pick((1, 1, 1, 2, 2, 3))):
+        for _ in range(self.pick((1, 1, 1, 2, 2, 2, 3))):
             key = self.pick(W.RESULT_KEYS) if self.chance(.7) else self.noun()
             j = r.random()
             d[key] = (self.text_value() if j < .5 else self.integer() if j < .75 else self.number() if j < .87
-                      else self.chance(.5) if j < .95 else [self.noun() for _ in range(r.randint(2, 3))])
+                      else self.chance(.5) if j < .97 else [self.noun() for _ in range(r.randint(2, 3))])
         return json.dumps(d, ensure_ascii=False)
 
     # ---- turns: each appends messages -----------------------------------------------------------
     def answer(self, out, text, think):
         out.append({"role": "assistant", "content": text, "reasoning_content": think})
 
+    def listable(self, tool):
+        """May several values be named in one question?  Not where they are free text."""
+        spec = next(s for s in W.KNOWN if s["names"][0] == tool["key"])
+        return all(kind in ("city", "integer", "ident", "symbol", "time", "noun", "name")
+                   for _, kind in spec["slots"].values())
+
     def turn_tool(self, out, st):
         """One or several calls, then the answer that reads the results out."""
         tools = st["tools"]
         tool = self.pick(tools)
-        n = 1 if self.chance(.8) else self.pick((2, 2, 3))
+        n = 1 if self.chance(.85) else self.pick((2, 2, 2, 3))
         calls, texts = [], []
         if n > 1 and tool["fn"]["parameters"]["properties"] and self.chance(.5) and isinstance(tool["key"], str) \
-                and len(tool["fn"]["parameters"]["required"]) == 1:
+                and len(tool["fn"]["parameters"]["required"]) == 1 \
+                and tool["fn"]["parameters"]["properties"] and self.listable(tool):
             spec = next(s for s in W.KNOWN if s["names"][0] == tool["key"])
             slot = next(iter(spec["slots"]))
             vals = []
@@ -410,17 +422,15 @@ class Generator:
                 texts.append(text)
         text = texts[0]
         for t in texts[1:]:
-            body = t if t[:1] == "I" or self.chance(.3) else t[0].lower() + t[1:]
-            sep = self.pick((" and ", " Then ", " Also, ", " and then "))
-            if sep[1].islower():
-                text = text.rstrip(".?") + sep + body
-            else:
-                text = text + ("" if text[-1] in ".?" else ".") + sep + body
+            body = t if t[:1] == "I" else t[0].lower() + t[1:]
+            text = text.rstrip(".?") + self.pick((" and ", " and then ")) + body
         out.append({"role": "user", "content": text})
         names = [c[0]["fn"]["name"] for c in calls]
         think = f"I will call {' and '.join(dict.fromkeys(names))}."
         out.append({"role": "assistant", "content": "", "reasoning_content": think, "tool_calls": [
             {"type": "function", "function": {"name": c[0]["fn"]["name"], "arguments": c[1]}} for c in calls]})
+        if st.get("drill"):
+            return
         said = []
         for t, args in calls:
             content = self.result_for(t, args)
@@ -514,6 +524,8 @@ class Generator:
             if k in d:
                 continue
             v = self.text_value() if self.chance(.6) else self.integer() if self.chance(.8) else self.chance(.5)
+            if isinstance(v, str) and v.isdigit():
+                v = int(v)
             d[k] = v
             w = ("true" if v else "false") if isinstance(v, bool) else str(v)
             if isinstance(v, str) and (" " in v or self.chance(.15)):
@@ -552,7 +564,7 @@ class Generator:
         self.answer(out, v, "I will repeat it.")
 
     # ---- a conversation --------------------------------------------------------------------------
-    CHAT = (("talk", 16), ("fact", 30), ("tell_name", 8), ("ask_name", 10), ("tiny_sum", 16), ("big_sum", 3),
+    CHAT = (("talk", 16), ("fact", 30), ("tell_name", 8), ("ask_name", 10), ("tiny_sum", 22), ("big_sum", 3),
             ("json", 12), ("story", 4), ("tiny", 9), ("echo", 8))
     SIDE = (("talk", 4), ("fact", 6), ("tell_name", 3), ("ask_name", 3), ("tiny_sum", 5), ("big_sum", 2),
             ("json", 3), ("tiny", 2), ("echo", 1))
@@ -584,7 +596,7 @@ class Generator:
     def dialogue(self, progress=1.0):
         if progress < .12 and self.chance(.8 if progress < .05 else .4):
             return self.copy_drill()
-        out, thinking = [], self.chance(.24)
+        out, thinking = [], self.chance(.18)
         st = {"name": None, "tools": []}
         k = self.r.random()
         if k < .07:                              # many short lessons in one dialogue
@@ -594,12 +606,14 @@ class Generator:
             return {"messages": out, "tools": None, "thinking": False}
         if self.chance(.4):
             out.append({"role": "system", "content": self.pick(W.SYSTEM)})
-        if self.chance(.5 if progress < .3 else .58):
-            n = self.pick((1, 2, 2, 3)) if progress < .3 else self.pick((1, 1, 2, 2, 3, 3, 4))
+        if self.chance(.5):
+            n = self.pick((1, 2, 2, 3)) if progress < .8 else self.pick((1, 2, 2, 3, 3, 4))
             st["tools"] = self.toolset(n)
-            for _ in range(self.pick((1, 2, 3, 4, 5))):
-                k = self.r.random()
-                if k < .72: self.turn_tool(out, st)
+            if self.chance(.6 if progress < .8 else .45):     # calls alone: choosing and copying, nothing else
+                st["drill"], thinking = True, False
+            for _ in range(self.pick((5, 6, 7, 8)) if st.get("drill") else self.pick((2, 3, 4, 5))):
+                k = self.r.random() * (.83 if st.get("drill") else 1)
+                if k < .66: self.turn_tool(out, st)
                 elif k < .82: self.turn_none_fits(out, st)
                 else: getattr(self, "turn_" + self.weighted(self.SIDE))(out, st)
             tools = [t["fn"] for t in st["tools"]]

@@ -77,7 +77,7 @@ class Optimizer:
                 wp.add_(orthogonal(gp), alpha=-lr * h["muon"] * max(1, wp.shape[0] / wp.shape[1]) ** .5)
 
 
-DEFAULTS = dict(muon=.02, adam=.003, momentum=.95, decay=.1, tokens=8192, micro=4096, rest=.15, flat=.62, eval_s=300,
+DEFAULTS = dict(muon=.015, adam=.0022, momentum=.95, decay=.1, tokens=3500, micro=1800, rest=.15, flat=.35, eval_s=900,
                 save_s=180)
 
 
@@ -149,12 +149,12 @@ def worker(rank, a, c, sh):
                 ids, weight, n_tok = data.next(p, h["micro"])
                 sh["ticket"].value += n_tok
             weight = weight[:, 1:].reshape(-1)
-            keep = (weight == 1) | (torch.rand(weight.shape) < (1.0 if p < .1 else .2)) & (weight > 0)
+            keep = (weight == 1) | (torch.rand(weight.shape) < (0 if h["rest"] == 0 else 1 if p < .1 else .2)) & (weight > 0)
             idx = keep.nonzero().squeeze(1)
             b, t = ids.shape
             hid = m.hidden(ids[:, :-1])
             tgt = ids[:, 1:].reshape(-1)[idx]
-            ww = torch.where(weight[idx] == 1, 1.0, h["rest"] if p < .1 else h["rest"])
+            ww = torch.where(weight[idx] == 1, 1.0, h["rest"])
             lg = m.logits(hid[idx])
             ce = F.cross_entropy(lg, tgt, reduction="none")
             (ce * ww).sum().backward()
@@ -190,7 +190,9 @@ def main():
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--eval-count", type=int, default=120)
     ap.add_argument("--log-steps", type=int, default=50)
-    ap.add_argument("--resume", action="store_true")
+    ap.add_argument("--resume", action="store_true", help="go on from DIR/last.pt")
+    ap.add_argument("--start", help="begin with the weights of this GGUF file (and its tokenizer)")
+    ap.add_argument("--at", type=float, help="set the progress, 0 to 1 (for --resume and --start)")
     a = ap.parse_args()
     os.makedirs(a.dir, exist_ok=True)
     mp = torch.multiprocessing.get_context("fork")
@@ -206,8 +208,13 @@ def main():
         sh["flat"].copy_(last["flat"])
         sh["clock"].copy_(last["clock"])
         sh["clock"][2] += 1
+    elif a.start:
+        import export
+        sh["flat"].copy_(export.flat(a.start, c))
     else:
         model.init(sh["flat"], c, a.seed)
+    if a.at is not None:
+        sh["clock"][0] = a.at
     print(f"{n} parameters, {a.workers} workers", flush=True)
     ps = [mp.Process(target=worker, args=(i, a, c, sh)) for i in range(a.workers)]
     for p in ps:

@@ -42,6 +42,8 @@ find lose keep give take make tell ask think know hope love like need want""".sp
 ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pl qu r s sh sk st t tr v w y z th".split() + ["", ""]
 NUCLEI = "a e i o u a e i o ai ea io ou ee".split()
 CODAS = "l m n r s t k x nd rk th p".split()
+ALL_WORDS = sorted({w.lower() for w in NOUNS + PLAIN + NAMES + CITIES if " " not in w and len(w) > 3})
+HELD_WORDS = {w.lower() for w in NOUNS_HELD + NAMES_HELD + CITIES_HELD}
 HELD_ENDINGS = ("m", "v", "ou", "sk", "z")
 
 VERBS = """get find fetch check read show list count measure create add make book order send publish open close start
