@@ -49,6 +49,8 @@ struct chat_request {
     int min_tokens;
     str *stops; // [n_stops], none empty
     size_t n_stops;
+    int32_t *ends; // [n_ends]: token ids that end the answer beside the model's own
+    size_t n_ends;
     bool ignore_eos;
     bool no_answer; // the prompt is prepared and counted, nothing is computed
     bool raw_text;  // the answer as generated: control tokens written out, nothing parsed
@@ -57,7 +59,8 @@ struct chat_request {
     float repetition_penalty, frequency_penalty, presence_penalty;
     int top_k;
     bool has_seed;
-    uint64_t seed;
+    uint64_t seed;          // of choice 0; each further one draws with one more
+    uint64_t *seeds;        // [n_choices] of each prompt, instead; NULL: none
     struct chat_bias *bias; // [n_bias]
     size_t n_bias;
 

@@ -158,7 +158,8 @@ void run_forget(struct run *run)
     settle(run);
 }
 
-static bool check_request(const struct runs *rs, const struct chat_request *r, struct err *e)
+static bool check_request(const struct runs *rs, const struct run_model *model,
+                          const struct chat_request *r, struct err *e)
 {
     size_t n_prompts = r->messages ? 1 : r->n_prompts;
     if (n_prompts == 0)
@@ -166,6 +167,11 @@ static bool check_request(const struct runs *rs, const struct chat_request *r, s
     if ((size_t)r->n_choices > (size_t)rs->conf.max_choices / n_prompts)
         return err_set_at(e, ERR_INPUT, "n", "at most %d answers can be computed for one request",
                           rs->conf.max_choices);
+    for (size_t i = 0; i < r->n_ends; i++)
+        if (r->ends[i] < 0 || r->ends[i] >= model->info->n_vocab) {
+            err_set_at(e, ERR_INPUT, "eos_token", "'eos_token[%zu]' is no token of this model", i);
+            return err_kind(e, "out_of_range");
+        }
     return true;
 }
 
@@ -178,7 +184,7 @@ struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
         err_kind(e, "model_not_found");
         goto refuse;
     }
-    if (!check_request(rs, r, e))
+    if (!check_request(rs, model, r, e))
         goto refuse;
     if (rs->n_preparing >= rs->conf.max_preparing) {
         err_set(e, ERR_BUSY, "too many requests are being prepared; try again later");
@@ -193,7 +199,9 @@ struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
     id_new(run->id, "");
     HASH_ADD(hh, rs->by_id, id, (unsigned)strlen(run->id), run);
     run->created_ms = clock_unix_ms();
-    run->seed = r->has_seed ? r->seed : rng_u64() >> 1;
+    run->seed = r->has_seed
+                    ? r->seed
+                    : rng_u64() >> 11; // exact as a double, for clients that have nothing else
     uint32_t timeout_ms = r->timeout_ms ? r->timeout_ms : rs->conf.timeout_ms;
     run->deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
     arena_init(&run->text, rs->conf.max_log);
@@ -237,6 +245,9 @@ static struct sched_request sched_request_of(const struct run *run, const struct
         .min_tokens = r->min_tokens,
         .stops = r->stops,
         .n_stops = r->n_stops,
+        .ends = r->ends,
+        .n_ends = r->n_ends,
+        .seeds = r->seeds,
         .sample = {.temperature = r->temperature,
                    .top_k = r->top_k,
                    .top_p = r->top_p,
@@ -473,6 +484,12 @@ const struct chat_request *run_request(const struct run *run)
 uint64_t run_seed(const struct run *run)
 {
     return run->seed;
+}
+
+uint64_t run_choice_seed(const struct run *run, int choice)
+{
+    const struct chat_request *r = run->request;
+    return r->seeds ? r->seeds[choice % r->n_choices] : run->seed + (uint64_t)choice;
 }
 
 int64_t run_created_unix(const struct run *run)

@@ -102,7 +102,8 @@ void run_pause(struct run *run, bool paused);
 const char *run_id(const struct run *run); // random, no prefix
 const struct run_model *run_model(const struct run *run);
 const struct chat_request *run_request(const struct run *run);
-uint64_t run_seed(const struct run *run); // the one used
+uint64_t run_seed(const struct run *run); // the one used: below 2^53 when nobody gave one
+uint64_t run_choice_seed(const struct run *run, int choice); // over all prompts
 int64_t run_created_unix(const struct run *run);
 int64_t run_created_ms(const struct run *run); // since 1970
 

@@ -315,6 +315,16 @@ static struct sched_job *job_new(struct sched *s, const struct sched_request *r,
     if (n_bias)
         memcpy(j->bias, r->sample.bias, n_bias * sizeof *j->bias);
     j->sample.bias = j->bias;
+    if (r->n_ends) {
+        j->ends = mem_calloc(s->n_ends + r->n_ends, sizeof *j->ends);
+        memcpy(j->ends, s->ends, s->n_ends * sizeof *j->ends);
+        memcpy(j->ends + s->n_ends, r->ends, r->n_ends * sizeof *j->ends);
+        j->n_ends = s->n_ends + r->n_ends;
+    }
+    if (r->seeds) {
+        j->seeds = mem_calloc((size_t)r->n_choices, sizeof *j->seeds);
+        memcpy(j->seeds, r->seeds, (size_t)r->n_choices * sizeof *j->seeds);
+    }
     j->ignore_eos = r->ignore_eos;
     j->special_text = r->special_text;
     j->priority = r->priority;
@@ -385,6 +395,8 @@ void sched_job_free(struct sched_job *j)
     mem_free(j->stops);
     mem_free((char *)j->tenant.p);
     mem_free(j->bias);
+    mem_free(j->ends);
+    mem_free(j->seeds);
     mem_free(j->prompt);
     mem_free(j);
 }

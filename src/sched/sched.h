@@ -68,6 +68,9 @@ struct sched_request {
     int min_tokens;
     const str *stops; // [n_stops], none empty
     size_t n_stops;
+    const int32_t *ends; // [n_ends]: ids of the vocabulary that end it beside its own
+    size_t n_ends;
+    const uint64_t *seeds; // [n_choices], each choice's own; NULL: as above
     struct sample_params sample;
     bool ignore_eos;      // ending tokens are text like any other
     bool special_text;    // control tokens appear in the text

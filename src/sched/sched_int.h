@@ -66,6 +66,9 @@ struct sched_job {
     int n_choices, max_tokens, min_tokens;
     str *stops;
     size_t n_stops;
+    int32_t *ends; // the model's and the request's; NULL: the model's alone
+    size_t n_ends;
+    uint64_t *seeds; // [n_choices], or NULL
     struct sample_params sample;
     struct sample_bias *bias;
     bool ignore_eos, special_text;

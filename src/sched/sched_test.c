@@ -440,6 +440,77 @@ static void sched_stop_texts_cut_the_answer(void **state)
     world_close(&w);
 }
 
+static void sched_choices_can_have_seeds_of_their_own(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    struct result alone, many;
+    int32_t prompt[128];
+    static const uint64_t seeds[3] = {9, 100, 9};
+    sc.n_ctx = 256;
+    world_open(&w, sc, 1024);
+    size_t n = make_prompt(&w, 2, prompt);
+    struct sched_request sr = request_of(prompt, n, 20, 1);
+    sr.n_choices = 3;
+    sr.seeds = seeds;
+    submit(&w, &sr, &many);
+    finish_all(&w, &many, 1);
+    for (int i = 0; i < 3; i++) {
+        sr = request_of(prompt, n, 20, seeds[i]);
+        submit(&w, &sr, &alone);
+        finish_all(&w, &alone, 1);
+        check_str(buf_as_str(&many.text[i]), buf_as_str(&alone.text[0]), "as alone");
+        result_free(&alone);
+    }
+    assert_false(str_eq(buf_as_str(&many.text[0]), buf_as_str(&many.text[1])));
+    result_free(&many);
+    world_close(&w);
+}
+
+static void sched_further_tokens_can_end_an_answer(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    struct result r;
+    int32_t prompt[128], ends[2];
+    struct sample_bias bias = {0, 100};
+    sc.n_ctx = 256;
+    world_open(&w, sc, 1024);
+    size_t n = make_prompt(&w, 2, prompt);
+    while (tok_is_eog(w.tok, bias.id) || tok_piece(w.tok, bias.id, false).n == 0)
+        bias.id++;
+    struct sched_request sr = request_of(prompt, n, 20, 1); // says nothing but one token
+    sr.ignore_eos = false;
+    sr.sample.bias = &bias;
+    sr.sample.n_bias = 1;
+    submit(&w, &sr, &r);
+    finish_all(&w, &r, 1);
+    assert_int_equal(r.finish[0], SCHED_FINISH_LENGTH);
+    assert_true(r.text[0].n > 0);
+    result_free(&r);
+
+    ends[0] = bias.id + 1;
+    ends[1] = bias.id;
+    sr.ends = ends;
+    sr.n_ends = 2;
+    submit(&w, &sr, &r);
+    finish_all(&w, &r, 1);
+    assert_int_equal(r.finish[0], SCHED_FINISH_END);
+    assert_int_equal(r.text[0].n, 0);
+    assert_int_equal(r.n_tokens[0], 1);
+    result_free(&r);
+
+    sr.min_tokens = 5; // until then it is banned like the model's own
+    submit(&w, &sr, &r);
+    finish_all(&w, &r, 1);
+    assert_int_equal(r.finish[0], SCHED_FINISH_END);
+    assert_int_equal(r.n_tokens[0], 6);
+    result_free(&r);
+    world_close(&w);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_answers_do_not_depend_on_company),
     cmocka_unit_test(sched_choices_share_a_prompt),
@@ -448,5 +519,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_refuses_what_cannot_be),
     cmocka_unit_test(sched_prefixes_are_found_again_by_their_owner),
     cmocka_unit_test(sched_stop_texts_cut_the_answer),
+    cmocka_unit_test(sched_choices_can_have_seeds_of_their_own),
+    cmocka_unit_test(sched_further_tokens_can_end_an_answer),
 };
 TEST_FILE(tests)

@@ -145,6 +145,14 @@ static void finish(struct sched *s, struct seq *q, enum sched_finish why)
     sched_emit(s, p);
 }
 
+static bool ends(const struct sched *s, const struct sched_job *j, int32_t id)
+{
+    for (size_t i = 0; i < j->n_ends; i++)
+        if (j->ends[i] == id)
+            return true;
+    return tok_is_eog(s->tok, id);
+}
+
 bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id)
 {
     struct sched_job *j = q->job;
@@ -156,7 +164,7 @@ bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id)
     buf_clear(&s->text);
 
     enum sched_finish why = SCHED_FINISH_NONE;
-    if (tok_is_eog(s->tok, id) && !j->ignore_eos) {
+    if (ends(s, j, id) && !j->ignore_eos) {
         why = SCHED_FINISH_END;
     } else {
         tok_stream_put(&q->chars, tok_piece(s->tok, id, j->special_text), &chars);

@@ -171,7 +171,7 @@ static void choose(struct sched *s, struct seq *q, const float *logits)
 {
     struct sched_job *j = q->job;
     struct sample_params p = j->sample;
-    p.seed += (uint64_t)q->choice;
+    p.seed = j->seeds ? j->seeds[q->choice] : p.seed + (uint64_t)q->choice;
     struct sample_input in = {
         .logits = logits,
         .n_vocab = tok_n_vocab(s->tok),
@@ -179,8 +179,8 @@ static void choose(struct sched *s, struct seq *q, const float *logits)
         .n_prompt = (size_t)j->n_prompt,
         .output = q->tokens + j->n_prompt,
         .n_output = (size_t)q->n_output,
-        .ends = s->ends,
-        .n_ends = s->n_ends,
+        .ends = j->ends ? j->ends : s->ends,
+        .n_ends = j->ends ? j->n_ends : s->n_ends,
         .ban_ends = j->ignore_eos || q->n_output < j->min_tokens,
     };
     int32_t id = sample_token(s->scratch, &p, &in);
