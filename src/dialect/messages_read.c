@@ -135,9 +135,10 @@ static bool read_max_tokens(struct reader *x, struct err *e)
         return bad(e, "max_tokens", "missing_required_parameter", "'max_tokens' is required");
     if (n < 0 && n != UNSAID && x->m->strict)
         return bad(e, "max_tokens", "out_of_range", "'max_tokens' must be at least 0");
-    if (n == 0 && x->m->strict)
-        return bad(e, "max_tokens", "unsupported_value",
-                   "'max_tokens' 0 is not supported here: an answer has at least one token");
+    if (n == 0 && x->m->strict) { // the prompt alone
+        x->out->request->no_answer = true;
+        return true;
+    }
     if (n <= 0 && n != UNSAID)
         ignore(x, "max_tokens");
     x->out->request->max_tokens = n <= 0 ? 0 : n > INT32_MAX ? INT32_MAX : (int)n;
@@ -224,7 +225,7 @@ static bool read_budget(struct reader *x, struct err *e)
         return bad(e, "thinking.budget_tokens", "out_of_range",
                    least > 1 ? "'thinking.budget_tokens' must be an integer of at least 1024"
                              : "'thinking.budget_tokens' must be an integer of at least 1");
-    if (x->b.max_tokens > 0 && n >= x->b.max_tokens)
+    if (x->m->strict && !x->counting && n >= x->b.max_tokens)
         return bad(e, "thinking.budget_tokens", "out_of_range",
                    "'thinking.budget_tokens' must be less than 'max_tokens'");
     ignore(x, "thinking.budget_tokens");
