@@ -128,8 +128,7 @@ static bool open_engine(struct app_model *m, const struct config *c, struct budg
 {
     struct engine_conf ec = engine_conf_default();
     struct sched_conf sc = sched_conf_default();
-    unsigned mask = 0;
-    if (c->cpu_mask.n && !cpu_parse_mask(c->cpu_mask, &mask, e))
+    if (c->cpu_mask.n && !cpu_parse_mask(c->cpu_mask, &ec.cpu_mask, e))
         return err_ctx(e, "--cpu-mask");
     sc.n_ctx = context_of(m->gguf, c);
     sc.max_seqs = (int)c->max_seqs;
@@ -141,7 +140,6 @@ static bool open_engine(struct app_model *m, const struct config *c, struct budg
     ec.max_rows = sc.max_rows;
     ec.max_logits = sc.max_seqs;
     ec.n_ctx = sc.n_ctx;
-    ec.cpu_mask = mask;
     ec.budget = budget;
     if (!engine_open(&m->engine, m->gguf, &ec, e))
         return false;

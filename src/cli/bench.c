@@ -251,7 +251,7 @@ static int run(const struct request *r)
     struct gguf *g = NULL;
     json_t *all = json_array();
     char cpu[128];
-    cpu_names(cpu_detect() & (r->cpu_mask ? r->cpu_mask : ~0u), cpu, sizeof cpu);
+    cpu_names(cpu_detect() & r->cpu_mask, cpu, sizeof cpu);
     bool ok = gguf_open(&g, r->path, &e) && run_all(g, r, all, &e);
     if (!ok)
         fprintf(stderr, "confab bench: %s: %s%s%s\n", r->path, e.where, e.where[0] ? ": " : "",
@@ -311,7 +311,7 @@ int cli_bench(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    struct request r = {.prompt = 512, .gen = 64, .repeat = 5, .rows = 512};
+    struct request r = {.prompt = 512, .gen = 64, .repeat = 5, .rows = 512, .cpu_mask = ~0u};
     r.depths.n = r.streams.n = r.threads.n = 1;
     r.streams.v[0] = 1;
     r.threads.v[0] = processors();

@@ -9,7 +9,7 @@
 struct engine_conf engine_conf_default(void)
 {
     return (struct engine_conf){
-        .n_threads = 1, .kv_tokens = 4096, .max_rows = 256, .max_logits = 64};
+        .n_threads = 1, .kv_tokens = 4096, .max_rows = 256, .max_logits = 64, .cpu_mask = ~0u};
 }
 
 bool engine_check(const struct gguf *g, struct err *e)
@@ -112,7 +112,7 @@ bool engine_open(struct engine **out, const struct gguf *g, const struct engine_
     assert(conf->n_threads >= 1 && conf->max_rows >= 1 && conf->max_logits >= 1);
     struct engine *en = mem_calloc(1, sizeof *en);
     en->conf = *conf;
-    kern_init(&en->kern, cpu_detect() & (conf->cpu_mask ? conf->cpu_mask : ~0u));
+    kern_init(&en->kern, cpu_detect() & conf->cpu_mask);
     if (!engine_hparams_read(&en->h, g, conf->n_ctx, e) ||
         !kern_pool_open(&en->pool, conf->n_threads, e) || !open_weights(en, g, e) ||
         !open_kv(en, e) || !engine_pass_open(en, e)) {

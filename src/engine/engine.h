@@ -23,7 +23,7 @@ struct engine_conf {
     int max_logits;        // most rows of a step that want logits
     int n_ctx;             // most positions a sequence will reach; 0: the model's own context.
                            // Models with long and short rope factors choose by it
-    unsigned cpu_mask;     // 0: all that the CPU has; else and-ed with it (kern/cpu.h)
+    unsigned cpu_mask;     // and-ed with what the CPU has (kern/cpu.h); 0: the scalar level
     struct budget *budget; // borrowed; NULL: not counted
 };
 struct engine_conf engine_conf_default(void);

@@ -15,8 +15,8 @@ KL(first || other oracles), and the positions where the most likely token is the
 some positions of models that the test makes again from their seed, and a tolerance: twice the RMS
 distance of ours when it was recorded, which must be no more than 1.5 times the reference's own.
 
-Fails when ours is further from the exact oracle than 1.25 times the furthest other oracle, or further
-from the first than 1.25 times the furthest other oracle and the exact one gave no cover."""
+A model fails when ours is more than 1.25 times as far from the exact oracle as the furthest of the
+others, and also more than 1.25 times as far from the first as the furthest of the others."""
 import argparse
 import array
 import math
