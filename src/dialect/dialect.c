@@ -94,7 +94,7 @@ static bool is_json_request(const struct http_req *r)
 static const struct brand *const brands[] = {
     &anthropic_brand, // before those whose paths it shares
     &openai_brand,    &zylon_brand, &zylon_hosted_brand, &streams_brand, &native_brand,
-    &paddler_brand,   &nugen_brand,
+    &paddler_brand,   &nugen_brand, &pawa_brand,
 };
 
 str dialect_team(const struct http_req *r)

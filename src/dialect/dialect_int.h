@@ -48,6 +48,7 @@ struct wire {
 };
 
 extern const struct wire openai_chat_wire, openai_completion_wire;
+extern const struct wire pawa_wire, pawa_sse_wire;
 extern const struct wire nugen_chat_wire, nugen_completion_wire;
 extern const struct wire paddler_wire, paddler_current_wire, paddler_parsed_wire;
 extern const struct wire anthropic_wire, zylon_wire;
@@ -90,7 +91,7 @@ struct brand {
     const char *request_id; // one more header for the request's id, if not NULL
 };
 extern const struct brand openai_brand, native_brand;
-extern const struct brand paddler_brand, nugen_brand;
+extern const struct brand paddler_brand, nugen_brand, pawa_brand;
 extern const struct brand anthropic_brand, zylon_brand, zylon_hosted_brand;
 
 /* One request being answered. */
@@ -212,6 +213,9 @@ struct nugen_fault {
 void nugen_write_faults(const struct nugen_fault *faults, size_t n, struct buf *out);
 /* "prompt too long: 822 tokens, model maximum context length: 511", also for others. */
 void nugen_too_long(struct err *e, size_t n_prompt, size_t most);
+
+/* pawa_write.c */
+int pawa_error(const struct err *e, struct buf *out);
 
 /* models.c */
 void models_list(struct dialect *d, struct http_req *r, str segment);

@@ -49,7 +49,7 @@ static bool set_content(json_t *out, const json_t *in, bool may_lack, const char
         text = json_incref((json_t *)content);
     else if (json_array_size(content) > 0)
         text = join_parts(content, place, e);
-    else if (may_lack && (!content || json_is_null(content)))
+    else if (may_lack && (!content || json_is_null(content) || json_is_array(content)))
         text = json_string("");
     else
         bad(e, place, content ? "invalid_type" : "missing_required_parameter",
@@ -87,7 +87,7 @@ static json_t *read_call(const json_t *in, const char *place, struct err *e)
     return out;
 }
 
-static bool set_calls(json_t *out, const json_t *calls, size_t i, struct err *e)
+static bool set_calls(json_t *out, const json_t *calls, const char *where, size_t i, struct err *e)
 {
     char place[96];
     const json_t *in;
@@ -96,7 +96,7 @@ static bool set_calls(json_t *out, const json_t *calls, size_t i, struct err *e)
     json_object_set_new(out, "tool_calls", list);
     json_array_foreach(calls, k, in)
     {
-        snprintf(place, sizeof place, "messages[%zu].tool_calls[%zu]", i, k);
+        snprintf(place, sizeof place, "%s[%zu].tool_calls[%zu]", where, i, k);
         json_t *call = read_call(in, place, e);
         if (!call)
             return false;
@@ -131,7 +131,8 @@ static bool fill_message(json_t *out, const json_t *in, const char *where, size_
     const json_t *calls = json_object_get(in, "tool_calls");
     bool has_calls = strcmp(role, "assistant") == 0 && json_array_size(calls) > 0;
     snprintf(place, sizeof place, "%s[%zu].content", where, i);
-    if (!set_content(out, in, has_calls, place, e) || (has_calls && !set_calls(out, calls, i, e)))
+    if (!set_content(out, in, has_calls, place, e) ||
+        (has_calls && !set_calls(out, calls, where, i, e)))
         return false;
     static const char *const texts[] = {"name", "tool_call_id", "reasoning_content"};
     for (size_t k = 0; k < COUNT(texts); k++) {

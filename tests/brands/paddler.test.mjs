@@ -2,6 +2,9 @@
 // here: what reaches them, field by field.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startServer, until } from '../openai/harness.mjs';
 
 let server;
@@ -99,6 +102,33 @@ test('history, both switches and tools reach the template', async () => {
     assert.equal(await count({ conversation_history: parts }), await count({ conversation_history: [{ role: 'user', content: 'Name a sea.' }] }));
     const thought = [{ role: 'user', content: 'x' }, { role: 'assistant', content: '<think>\ny</think>z' }, { role: 'user', content: 'w' }];
     assert.equal(await count({ conversation_history: thought }), await tokens(await apply(thought)));
+});
+
+test('a template sees enable_thinking and the tools', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'confab-paddler-'));
+    const file = join(dir, 'template');
+    writeFileSync(file, "{{ messages|length }}{% if enable_thinking %} thinks{% endif %}{% for t in tools or [] %} {{ t.function.name }} {{ t.function.parameters|tojson }}{% endfor %}");
+    const other = await startServer({ args: ['--chat-template', file] });
+    const at = async (path, body) => (await fetch(other.url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })).text();
+    const tokens = async (content) => JSON.parse(await at('/tokenize', { content, add_special: true })).tokens.length;
+    const tools = [{ type: 'function', function: { name: 'tide', description: 'd', parameters: { type: 'object', properties: { port: {} }, required: null } } }];
+    const rows = [
+        [{}, '2'], [{ enable_thinking: true }, '2 thinks'],
+        [{ tools }, '2 tide {"type": "object", "properties": {"port": {}}}'],
+        [{ conversation_history: [] }, '0'],
+    ];
+    for (const [more, text] of rows) {
+        const last = (await at(CHAT + '?wire=4', chat({ max_tokens: 0, ...more }))).trimEnd().split('\n').at(-1);
+        assert.equal(JSON.parse(last).Response.response.GeneratedToken.Done.usage.prompt_tokens, await tokens(text), text);
+    }
+    // A template that refuses is told in the stream.
+    writeFileSync(file, "{{ raise_exception('no') }}");
+    const refusing = await startServer({ args: ['--chat-template', file] });
+    const r = await fetch(refusing.url + CHAT, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(chat()) });
+    assert.equal(r.status, 200);
+    assert.deepEqual(kinds(await lines(r)), ['ChatTemplateError']);
+    assert.deepEqual([await other.stop(), await refusing.stop()], [0, 0]);
+    rmSync(dir, { recursive: true });
 });
 
 test('bodies are read strictly', async () => {
