@@ -1,5 +1,5 @@
-/* fuzz/dialect_messages_fuzz.c - bodies of the messages wire: the first byte chooses the brand and whether
- * to count, the rest is the body. */
+/* fuzz/dialect_messages_fuzz.c - bodies of the messages wire: the first byte chooses the brand and
+ * whether to count, the rest is the body. */
 #include "dialect/messages.h"
 
 #include <stdlib.h>

@@ -197,7 +197,8 @@ static void messages_hex_is_always_the_same(void **state)
     (void)state;
     messages_hex(a, "id1", "block", 0);
     messages_hex(b, "id1", "block", 1);
-    check_str(str_c(a), STR("1860b002568858066cc5b384aa5e1399"), "a known value: observers of two releases agree");
+    check_str(str_c(a), STR("1860b002568858066cc5b384aa5e1399"),
+              "a known value: observers of two releases agree");
     assert_int_equal(strlen(b), 32);
     assert_string_not_equal(a, b);
 }
