@@ -7,7 +7,7 @@
 #define TEXT_CHUNK(choice) "data: " HEAD("text_completion") choice "]}\n\n"
 #define HEAD(object)                                                                               \
     "{\"id\":\"id1\",\"object\":\"" object "\",\"created\":1767225600,\"model\":\"m\","            \
-                                           "\"choices\":["
+    "\"choices\":["
 #define DELTA(i, d) "{\"index\":" i ",\"delta\":{" d "},\"finish_reason\":null}"
 #define FIRST(i)    DELTA(i, "\"role\":\"assistant\",\"content\":\"\"")
 #define END(i, why) "{\"index\":" i ",\"delta\":{},\"finish_reason\":\"" why "\"}"
@@ -117,6 +117,10 @@ static void nugen_errors_are_golden(void **state)
          {ERR_INPUT, "", "JSON only", "unsupported_media_type"},
          415,
          BOTH("JSON only", "invalid_request_error", "null", "unsupported_media_type")},
+        {"no key",
+         {ERR_DENIED, "", "no key", "invalid_api_key"},
+         401,
+         BOTH("no key", "invalid_request_error", "null", "invalid_api_key")},
         {"busy",
          {ERR_BUSY, "", "full", ""},
          429,

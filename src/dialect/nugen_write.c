@@ -70,7 +70,7 @@ static const struct {
     [ERR_NONE] = {500, "server_error", "server_error"},
     [ERR_INPUT] = {400, "invalid_request_error", "invalid_json"},
     [ERR_NOT_FOUND] = {404, "invalid_request_error", "not_found"},
-    [ERR_DENIED] = {403, "invalid_request_error", "forbidden"},
+    [ERR_DENIED] = {401, "invalid_request_error", "invalid_api_key"},
     [ERR_LIMIT] = {413, "invalid_request_error", "request_too_large"},
     [ERR_BUSY] = {429, "rate_limit_error", "rate_limited"},
     [ERR_TIMEOUT] = {504, "server_error", "timeout"},

@@ -79,7 +79,10 @@ static int refuse(const struct err *e, bool current, struct buf *out)
         result_line(&f, current, result, e, out);
         return 200;
     }
-    int status = e->code == ERR_BUSY ? 503 : e->code == ERR_LIMIT ? 413 : 400;
+    int status = e->code == ERR_BUSY     ? 503
+                 : e->code == ERR_LIMIT  ? 413
+                 : e->code == ERR_DENIED ? 401
+                                         : 400;
     error_line(f.id, status, e->msg, out);
     return status;
 }

@@ -91,6 +91,7 @@ static void pawa_errors_are_golden(void **state)
         {{ERR_INPUT, "rag", "x", "unsupported_value"}, 400, "unsupported"},
         {{ERR_INPUT, "messages[0].content[0]", "x", "unsupported_content"}, 400, "unsupported"},
         {{ERR_NOT_FOUND, "model", "x", "model_not_found"}, 404, "not_found"},
+        {{ERR_DENIED, "", "x", "invalid_api_key"}, 401, "unauthorized"},
         {{ERR_LIMIT, "", "x", ""}, 413, "too_large"},
         {{ERR_BUSY, "", "x", ""}, 503, "unavailable"},
         {{ERR_IO, "", "x", ""}, 500, "internal"},

@@ -19,7 +19,7 @@ static const struct {
     const char *code;
 } by_code[] = {
     [ERR_NONE] = {500, "internal"},       [ERR_INPUT] = {400, "invalid_request"},
-    [ERR_NOT_FOUND] = {404, "not_found"}, [ERR_DENIED] = {403, "forbidden"},
+    [ERR_NOT_FOUND] = {404, "not_found"}, [ERR_DENIED] = {401, "unauthorized"},
     [ERR_LIMIT] = {413, "too_large"},     [ERR_BUSY] = {503, "unavailable"},
     [ERR_TIMEOUT] = {503, "unavailable"}, [ERR_CANCELED] = {503, "unavailable"},
     [ERR_FORMAT] = {500, "internal"},     [ERR_IO] = {500, "internal"},
