@@ -95,6 +95,8 @@ static const struct brand *const brands[] = {
     &anthropic_brand, // before those whose paths it shares
     &openai_brand,    &zylon_brand, &zylon_hosted_brand, &streams_brand, &native_brand,
     &paddler_brand,   &nugen_brand, &pawa_brand,
+    &friendli_brand, &friendli_dedicated_brand, &friendli_tools_brand,
+    &friendli_container_brand,
 };
 
 str dialect_team(const struct http_req *r)

@@ -19,6 +19,7 @@ struct talk_facts {
     bool echo;           // completions: the prompt stands before the answer
     bool hide_reasoning; // thinking is left out of the answer
     const struct chat_request *request;
+    uint64_t seed; // of choice 0
 };
 
 /* A wire: how events become bytes.  Encoders are pure functions of (facts, state, event). */
@@ -92,6 +93,8 @@ struct brand {
 };
 extern const struct brand openai_brand, native_brand;
 extern const struct brand paddler_brand, nugen_brand, pawa_brand;
+extern const struct brand friendli_brand, friendli_dedicated_brand, friendli_tools_brand,
+    friendli_container_brand;
 extern const struct brand anthropic_brand, zylon_brand, zylon_hosted_brand;
 
 /* One request being answered. */

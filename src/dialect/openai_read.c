@@ -2,8 +2,7 @@
  *
  * Source: the vendor's OpenAPI description 2.3.0; extensions that local servers share (top_k,
  * min_p, repetition_penalty, ignore_eos, chat_template_kwargs). */
-#include "dialect/dialect_int.h"
-#include "dialect/fields.h"
+#include "dialect/openai_body.h"
 
 #include <math.h>
 
@@ -11,51 +10,13 @@
 #define MESSAGES_MAX 100000
 #define BIAS_MAX     1024
 #define PROMPTS_MAX  64
+#define ENDS_MAX     1024
 
-/* What both routes know.  Numbers a client did not give stay as they are set before reading. */
-struct body {
-    str model;
-    bool stream, ignore_eos, echo;
-    const json_t *stream_options, *stop, *seed, *logit_bias, *messages, *prompt;
-    const json_t *template_args, *priority;
-    int64_t n, best_of, top_k, min_tokens, max_tokens, max_completion_tokens;
-    double temperature, top_p, min_p, repetition_penalty, repeat_penalty;
-    double frequency_penalty, presence_penalty, xtc_threshold, xtc_probability;
-    bool add_generation_prompt, continue_final;
-};
-
-#define AT(member) offsetof(struct body, member)
-#define MANY       1e15
-
-/* Settings of the answer, the same on both routes. */
-#define SHARED_FIELDS                                                                              \
-    {"model", FIELD_STR, AT(model)}, {"stream", FIELD_BOOL, AT(stream)},                           \
-        {"stream_options", FIELD_OBJECT, AT(stream_options)},                                      \
-        {"temperature", FIELD_NUM, AT(temperature), 0, 2}, {"top_p", FIELD_NUM, AT(top_p), 0, 1},  \
-        {"top_k", FIELD_INT, AT(top_k), -1, MANY}, {"min_p", FIELD_NUM, AT(min_p), 0, 1},          \
-        {"xtc_threshold", FIELD_NUM, AT(xtc_threshold), 0, 1},                                     \
-        {"xtc_probability", FIELD_NUM, AT(xtc_probability), 0, 1},                                 \
-        {"repetition_penalty", FIELD_NUM, AT(repetition_penalty), 1e-3, 1e3},                      \
-        {"repeat_penalty", FIELD_NUM, AT(repeat_penalty), 1e-3, 1e3},                              \
-        {"frequency_penalty", FIELD_NUM, AT(frequency_penalty), -2, 2},                            \
-        {"presence_penalty", FIELD_NUM, AT(presence_penalty), -2, 2},                              \
-        {"logit_bias", FIELD_OBJECT, AT(logit_bias)}, {"seed", FIELD_ANY, AT(seed)},               \
-        {"stop", FIELD_ANY, AT(stop)}, {"n", FIELD_INT, AT(n), 1, 128},                            \
-        {"min_tokens", FIELD_INT, AT(min_tokens), 0, MANY},                                        \
-        {"ignore_eos", FIELD_BOOL, AT(ignore_eos)}, {"priority", FIELD_ANY, AT(priority)},         \
-        {"user", FIELD_TAKE}, {"safety_identifier", FIELD_TAKE}, {"prompt_cache_key", FIELD_TAKE}, \
-        {"prompt_cache_retention", FIELD_TAKE}, {"prompt_cache_options", FIELD_TAKE},              \
-        {"metadata", FIELD_TAKE}, {"service_tier", FIELD_TAKE}, {"store", FIELD_TAKE},             \
-        {"grammar", FIELD_REFUSE, .note = "grammars are not built yet"},                           \
-        {"json_schema", FIELD_REFUSE, .note = "constrained answers are not built yet"},            \
-        {"typical_p", FIELD_REFUSE, .note = "this sampler is not offered"},                        \
-        {"mirostat", FIELD_REFUSE, .note = "this sampler is not offered"},                         \
-    {                                                                                              \
-        "dry_multiplier", FIELD_REFUSE, .note = "this sampler is not offered"                      \
-    }
+#define AT   OPENAI_AT
+#define MANY OPENAI_MANY
 
 static const struct field chat_fields[] = {
-    SHARED_FIELDS,
+    OPENAI_SHARED_FIELDS,
     {"messages", FIELD_ARRAY, AT(messages), .required = true},
     {"max_completion_tokens", FIELD_INT, AT(max_completion_tokens), 1, MANY},
     {"max_tokens", FIELD_INT, AT(max_tokens), 1, MANY},
@@ -71,11 +32,14 @@ static const struct field chat_fields[] = {
     {"moderation", FIELD_REFUSE, .note = "there is no moderation here"},
     {"prediction", FIELD_TAKE},
     {"verbosity", FIELD_TAKE},
+    {"parse_reasoning", FIELD_BOOL, AT(parse_reasoning)},
+    {"include_reasoning", FIELD_BOOL, AT(include_reasoning)},
+    {"reasoning_budget", FIELD_REFUSE, .note = "a bound on thinking is not built yet"},
     {"parallel_tool_calls", FIELD_TAKE},
 };
 
 static const struct field completion_fields[] = {
-    SHARED_FIELDS,
+    OPENAI_SHARED_FIELDS,
     {"prompt", FIELD_ANY, AT(prompt), .required = true},
     {"max_tokens", FIELD_INT, AT(max_tokens), 0, MANY},
     {"best_of", FIELD_INT, AT(best_of), 0, 20},
@@ -84,17 +48,19 @@ static const struct field completion_fields[] = {
     {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
 };
 
-static struct body body_default(void)
+struct openai_body openai_body_default(void)
 {
-    return (struct body){.n = 1,
-                         .best_of = -1,
-                         .max_tokens = -1,
-                         .max_completion_tokens = -1,
-                         .temperature = 1,
-                         .top_p = 1,
-                         .repetition_penalty = 1,
-                         .repeat_penalty = 1,
-                         .add_generation_prompt = true};
+    return (struct openai_body){.n = 1,
+                                .best_of = -1,
+                                .max_tokens = -1,
+                                .max_completion_tokens = -1,
+                                .temperature = 1,
+                                .top_p = 1,
+                                .repetition_penalty = 1,
+                                .repeat_penalty = 1,
+                                .add_generation_prompt = true,
+                                .parse_reasoning = true,
+                                .include_reasoning = true};
 }
 
 static bool no_memory(struct err *e)
@@ -129,16 +95,68 @@ bool openai_read_stops(const json_t *v, struct chat_request *r, struct err *e)
     return true;
 }
 
+static bool bad_seed(struct err *e)
+{
+    err_set_at(e, ERR_INPUT, "seed",
+               "'seed' must be an integer of 64 bits, or a list of 'n' of them");
+    return err_kind(e, "invalid_type");
+}
+
+static bool read_seed_list(const json_t *v, struct chat_request *r, struct err *e)
+{
+    size_t n = json_array_size(v);
+    if (n != (size_t)r->n_choices) {
+        err_set_at(e, ERR_INPUT, "seed", "'seed' lists %zu seeds for %d answers ('n')", n,
+                   r->n_choices);
+        return err_kind(e, "out_of_range");
+    }
+    r->seeds = arena_calloc(&r->arena, n, sizeof *r->seeds);
+    if (!r->seeds)
+        return no_memory(e);
+    for (size_t i = 0; i < n; i++) {
+        if (!json_is_integer(json_array_get(v, i)))
+            return bad_seed(e);
+        r->seeds[i] = (uint64_t)json_integer_value(json_array_get(v, i));
+    }
+    r->has_seed = true;
+    r->seed = r->seeds[0];
+    return true;
+}
+
 bool openai_read_seed(const json_t *v, struct chat_request *r, struct err *e)
 {
     if (!v || json_is_null(v))
         return true;
-    if (!json_is_integer(v)) {
-        err_set_at(e, ERR_INPUT, "seed", "'seed' must be an integer of 64 bits");
-        return err_kind(e, "invalid_type");
-    }
+    if (json_is_array(v))
+        return read_seed_list(v, r, e);
+    if (!json_is_integer(v))
+        return bad_seed(e);
     r->has_seed = true;
     r->seed = (uint64_t)json_integer_value(v);
+    return true;
+}
+
+/* Further token ids that end an answer; whether the model has them is seen when it is known. */
+static bool read_ends(const json_t *v, struct chat_request *r, struct err *e)
+{
+    size_t n = json_array_size(v);
+    if (n == 0)
+        return true;
+    if (n > ENDS_MAX)
+        return err_set_at(e, ERR_INPUT, "eos_token", "more than %d tokens", ENDS_MAX);
+    r->ends = arena_calloc(&r->arena, n, sizeof *r->ends);
+    if (!r->ends)
+        return no_memory(e);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_array_get(v, i);
+        if (!json_is_integer(id)) {
+            err_set_at(e, ERR_INPUT, "eos_token", "'eos_token' must be an array of token ids");
+            return err_kind(e, "invalid_type");
+        }
+        json_int_t value = json_integer_value(id);
+        r->ends[i] = value < 0 || value > INT32_MAX ? -1 : (int32_t)value;
+    }
+    r->n_ends = n;
     return true;
 }
 
@@ -183,12 +201,12 @@ static bool read_bias(const json_t *v, struct chat_request *r, struct err *e)
     return true;
 }
 
-static int clamp_count(int64_t v)
+int openai_clamp_count(int64_t v)
 {
     return v < 0 ? 0 : v > INT32_MAX ? INT32_MAX : (int)v;
 }
 
-static bool read_settings(const struct body *b, struct talk_order *out, struct err *e)
+static bool read_settings(const struct openai_body *b, struct talk_order *out, struct err *e)
 {
     struct chat_request *r = out->request;
     struct {
@@ -209,15 +227,21 @@ static bool read_settings(const struct body *b, struct talk_order *out, struct e
     out->include_usage = options.include_usage;
     r->model = arena_str(&r->arena, b->model);
     r->n_choices = (int)b->n;
-    r->min_tokens = clamp_count(b->min_tokens);
+    r->min_tokens = openai_clamp_count(b->min_tokens);
     r->ignore_eos = b->ignore_eos;
+    r->raw_text = r->raw_text || !b->parse_reasoning; // marks of thinking stay in the text
+    out->hide_reasoning = !b->include_reasoning;
+    if (b->timeout_us > 0)
+        r->timeout_ms =
+            (uint32_t)(b->timeout_us > (int64_t)UINT32_MAX * 1000 ? UINT32_MAX
+                                                                  : (b->timeout_us + 999) / 1000);
     r->temperature = (float)b->temperature;
     r->top_p = (float)b->top_p;
     if (b->top_p == 0) { // a nucleus of nothing but the best
         r->top_p = 1;
         r->temperature = 0;
     }
-    r->top_k = clamp_count(b->top_k);
+    r->top_k = openai_clamp_count(b->top_k);
     r->min_p = (float)b->min_p;
     r->xtc_threshold = (float)b->xtc_threshold;
     r->xtc_probability = (float)b->xtc_probability;
@@ -230,7 +254,8 @@ static bool read_settings(const struct body *b, struct talk_order *out, struct e
                           "'min_tokens' is greater than the most tokens "
                           "allowed");
     return openai_read_stops(b->stop, r, e) && openai_read_seed(b->seed, r, e) &&
-           read_priority(b->priority, r, e) && read_bias(b->logit_bias, r, e);
+           read_priority(b->priority, r, e) && read_ends(b->eos_token, r, e) &&
+           read_bias(b->logit_bias, r, e);
 }
 
 static bool bad_message(struct err *e, const char *place, const char *what)
@@ -386,7 +411,8 @@ static bool check_shape(const json_t *body, struct err *e)
 /* reasoning_effort "none" turns thinking off where the template has that switch. */
 static bool apply_effort(const json_t *body, struct chat_request *r, struct err *e)
 {
-    static const char *const words[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+    static const char *const words[] = {"none", "minimal", "low", "medium",
+                                        "high", "xhigh",   "max", "ultracode"};
     const json_t *v = json_object_get(body, "reasoning_effort");
     if (!v || json_is_null(v))
         return true;
@@ -395,9 +421,9 @@ static bool apply_effort(const json_t *body, struct chat_request *r, struct err 
     while (i < COUNT(words) && (!word || strcmp(word, words[i]) != 0))
         i++;
     if (i == COUNT(words)) {
-        err_set_at(
-            e, ERR_INPUT, "reasoning_effort",
-            "'reasoning_effort' must be one of none, minimal, low, medium, high, xhigh, max");
+        err_set_at(e, ERR_INPUT, "reasoning_effort",
+                   "'reasoning_effort' must be one of none, minimal, low, medium, high, xhigh, "
+                   "max, ultracode");
         return err_kind(e, "unsupported_value");
     }
     if (!r->template_args)
@@ -446,20 +472,20 @@ static json_t *parse_object(str text, struct err *e)
     return NULL;
 }
 
-/* Parses the text, reads its fields, hands both on. */
-static bool read_body(struct dialect *d, str text, const struct field *fields, size_t n,
-                      bool (*rest)(const json_t *body, struct body *b, struct talk_order *out,
-                                   struct err *e),
+bool openai_read_body(struct dialect *d, str text, const struct field *fields, size_t n,
+                      const struct openai_body *own,
+                      bool (*rest)(struct dialect *d, const json_t *body, struct openai_body *b,
+                                   struct talk_order *out, struct err *e),
                       struct talk_order *out, struct err *e)
 {
-    struct body b = body_default();
+    struct openai_body b = own ? *own : openai_body_default();
     *out = (struct talk_order){0};
     buf_init(&out->ignored, 1024);
     json_t *body = parse_object(text, e);
     if (!body)
         return false;
     out->request = chat_request_new(d->conf.max_request);
-    bool ok = fields_read(fields, n, body, &b, "", &out->ignored, e) && rest(body, &b, out, e) &&
+    bool ok = fields_read(fields, n, body, &b, "", &out->ignored, e) && rest(d, body, &b, out, e) &&
               read_settings(&b, out, e);
     if (ok && out->request->arena.full)
         ok = no_memory(e);
@@ -472,18 +498,21 @@ static bool read_body(struct dialect *d, str text, const struct field *fields, s
     return ok;
 }
 
-static bool rest_of_chat(const json_t *body, struct body *b, struct talk_order *out, struct err *e)
+bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
+                         struct talk_order *out, struct err *e)
 {
+    (void)d;
     struct chat_request *r = out->request;
     r->max_tokens =
-        clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
+        openai_clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
     r->messages = openai_messages(b->messages, e);
     return r->messages && check_shape(body, e) && openai_chat_shape(body, r, e);
 }
 
 bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e)
 {
-    return read_body(d, body, chat_fields, COUNT(chat_fields), rest_of_chat, out, e);
+    return openai_read_body(d, body, chat_fields, COUNT(chat_fields), NULL, openai_rest_of_chat,
+                            out, e);
 }
 
 static bool is_ids(const json_t *v)
@@ -539,9 +568,10 @@ bool openai_read_prompts(const json_t *v, struct chat_request *r, struct err *e)
     return true;
 }
 
-static bool rest_of_completion(const json_t *body, struct body *b, struct talk_order *out,
-                               struct err *e)
+static bool rest_of_completion(struct dialect *d, const json_t *body, struct openai_body *b,
+                               struct talk_order *out, struct err *e)
 {
+    (void)d;
     struct chat_request *r = out->request;
     (void)body;
     if (b->best_of >= 0 && b->best_of != b->n)
@@ -550,7 +580,7 @@ static bool rest_of_completion(const json_t *body, struct body *b, struct talk_o
     if (b->max_tokens == 0)
         return err_set_at(e, ERR_INPUT, "max_tokens",
                           "'max_tokens' 0 is not supported here: an answer has at least one token");
-    r->max_tokens = b->max_tokens > 0 ? clamp_count(b->max_tokens) : 16;
+    r->max_tokens = b->max_tokens > 0 ? openai_clamp_count(b->max_tokens) : 16;
     out->echo = b->echo;
 
     if (!openai_read_prompts(b->prompt, r, e))
@@ -563,6 +593,6 @@ static bool rest_of_completion(const json_t *body, struct body *b, struct talk_o
 
 bool openai_read_completion(struct dialect *d, str body, struct talk_order *out, struct err *e)
 {
-    return read_body(d, body, completion_fields, COUNT(completion_fields), rest_of_completion, out,
-                     e);
+    return openai_read_body(d, body, completion_fields, COUNT(completion_fields), NULL,
+                            rest_of_completion, out, e);
 }

@@ -186,7 +186,8 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
         break;
     case CHAT_TEXT: chat_delta(f, ev->choice, "\"content\":", ev->text, &chunk, out); break;
     case CHAT_REASONING:
-        chat_delta(f, ev->choice, "\"reasoning_content\":", ev->text, &chunk, out);
+        if (!f->hide_reasoning)
+            chat_delta(f, ev->choice, "\"reasoning_content\":", ev->text, &chunk, out);
         break;
     case CHAT_CALL:
     case CHAT_ARGUMENTS: call_delta(f, ev, &chunk, out); break;

@@ -271,6 +271,7 @@ static void follow(struct talk *t)
     t->facts.fingerprint = t->d->conf.fingerprint;
     t->facts.n_choices = (int)n_prompts * cr->n_choices;
     t->facts.request = cr;
+    t->facts.seed = run_seed(t->run);
     if (t->wire->name)
         t->wire->name(t->facts.id, t->run);
     else

@@ -1,0 +1,259 @@
+/* dialect/friendli_read.c - FriendliAI's bodies: OpenAI's table with rules of its own before it. */
+#include "dialect/friendli.h"
+#include "dialect/openai_body.h"
+
+#define AT           OPENAI_AT
+#define MANY         OPENAI_MANY
+#define TOOLS_MAX    128
+#define MESSAGES_MAX 2048
+#define SMALLEST     1e-30 // of what must be greater than 0
+
+/* These come before the shared fields, and so count instead of them. */
+#define STRICT_FIELDS                                                                              \
+    {"model", FIELD_STR, AT(model), .required = true},                                             \
+        {"temperature", FIELD_NUM, AT(temperature), 0, MANY},                                      \
+        {"top_p", FIELD_NUM, AT(top_p), SMALLEST, 1},                                              \
+        {"repetition_penalty", FIELD_NUM, AT(repetition_penalty), SMALLEST, MANY},                 \
+    {                                                                                              \
+        "max_tokens", FIELD_INT, AT(max_tokens), 1, MANY                                           \
+    }
+
+#define CHAT_FIELDS                                                                                \
+    {"messages", FIELD_ARRAY, AT(messages), .required = true},                                     \
+        {"max_completion_tokens", FIELD_INT, AT(max_completion_tokens), 1, MANY},                  \
+        {"chat_template_kwargs", FIELD_OBJECT, AT(template_args)},                                 \
+        {"parse_reasoning", FIELD_BOOL, AT(parse_reasoning)},                                      \
+        {"include_reasoning", FIELD_BOOL, AT(include_reasoning)},                                  \
+        {"reasoning_budget", FIELD_REFUSE, .note = "a bound on thinking is not built yet"},        \
+        {"reasoning_effort", FIELD_ANY, AT(spare)}, {"tool_choice", FIELD_ANY, AT(spare)},         \
+        {"tools", FIELD_ARRAY, AT(spare)}, {"response_format", FIELD_OBJECT, AT(spare)},           \
+        {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},                 \
+        {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},             \
+        {"functions", FIELD_REFUSE, .note = "use 'tools'"},                                        \
+        {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"}, {"audio", FIELD_TAKE},       \
+        {"modalities", FIELD_TAKE}, {"prediction", FIELD_TAKE},                                    \
+        {"web_search_options", FIELD_TAKE}, {"verbosity", FIELD_TAKE},                             \
+    {                                                                                              \
+        "parallel_tool_calls", FIELD_TAKE                                                          \
+    }
+
+static const struct field chat_fields[] = {STRICT_FIELDS, OPENAI_SHARED_FIELDS, CHAT_FIELDS};
+
+static const struct field tools_fields[] = {
+    {"min_tokens", FIELD_TAKE}, STRICT_FIELDS, OPENAI_SHARED_FIELDS, CHAT_FIELDS};
+
+static const struct field completion_fields[] = {
+    STRICT_FIELDS,
+    OPENAI_SHARED_FIELDS,
+    {"prompt", FIELD_ANY, AT(prompt)},
+    {"tokens", FIELD_ARRAY, AT(spare)},
+    {"response_format", FIELD_OBJECT, AT(spare)},
+    {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
+    {"max_total_tokens", FIELD_REFUSE, .note = "use 'max_tokens'"},
+    {"min_total_tokens", FIELD_REFUSE, .note = "use 'min_tokens'"},
+    {"bad_words", FIELD_REFUSE, .note = "banned phrases are not built yet"},
+    {"bad_word_tokens", FIELD_REFUSE, .note = "banned phrases are not built yet"},
+    {"stop_tokens", FIELD_REFUSE, .note = "use 'stop' or 'eos_token'"},
+    {"forced_output_tokens", FIELD_REFUSE, .note = "scoring is not built yet"},
+    {"embedding_to_replace", FIELD_REFUSE, .note = "prompts are tokens"},
+    {"token_index_to_replace", FIELD_REFUSE, .note = "prompts are tokens"},
+    {"encoder_no_repeat_ngram", FIELD_TAKE},
+    {"encoder_repetition_penalty", FIELD_TAKE},
+    {"echo", FIELD_REFUSE, .note = "send the prompt's tokens to /tokenize"},
+    {"suffix", FIELD_REFUSE, .note = "fill-in-the-middle is not built yet"},
+};
+
+/* Tools that run on the server, by the names FriendliAI gives them. */
+static const char *const server_tools[] = {
+    "math:calculator", "math:statistics", "math:calendar",           "web:search",
+    "web:url",         "linkup:search",   "code:python-interpreter", "file:text",
+};
+
+static bool is_server_tool(const char *type)
+{
+    for (size_t i = 0; type && i < COUNT(server_tools); i++)
+        if (strcmp(type, server_tools[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Every tool is refused by its name and the reason for it. */
+static bool check_tools(const json_t *body, bool assisted, struct err *e)
+{
+    const json_t *tools = json_object_get(body, "tools"), *tool;
+    char place[64];
+    size_t i, n = json_array_size(tools);
+    if (n > TOOLS_MAX) {
+        err_set_at(e, ERR_INPUT, "tools", "'tools' holds %zu tools; at most %d are allowed", n,
+                   TOOLS_MAX);
+        return err_kind(e, "out_of_range");
+    }
+    json_array_foreach(tools, i, tool)
+    {
+        const char *type = json_string_value(json_object_get(tool, "type"));
+        snprintf(place, sizeof place, "tools[%zu].type", i);
+        if (type && strcmp(type, "function") == 0)
+            continue;
+        if (!is_server_tool(type)) {
+            err_set_at(e, ERR_INPUT, place, "'%s' '%.64s' is no tool known here", place,
+                       type ? type : "");
+            return err_kind(e, "unsupported_value");
+        }
+        if (!assisted) {
+            err_set_at(e, ERR_INPUT, place,
+                       "the tool '%s' runs on the server: send it to "
+                       "/serverless/tools/v1/chat/completions",
+                       type);
+            return err_kind(e, "unsupported_value");
+        }
+        err_set_at(e, ERR_INPUT, place, "the tool '%s' is not available on this server", type);
+        return err_kind(e, "tool_unavailable");
+    }
+    if (n) {
+        err_set_at(e, ERR_INPUT, "tools",
+                   "'tools' is not supported here: tool calls are not built yet");
+        return err_kind(e, "unsupported_value");
+    }
+    return true;
+}
+
+static bool is_format(const json_t *body)
+{
+    const json_t *format = json_object_get(body, "response_format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+    return json_is_object(format) && !(type && strcmp(type, "text") == 0);
+}
+
+static bool no_pair(struct err *e, const char *field, const char *other)
+{
+    err_set_at(e, ERR_INPUT, field, "%s cannot be used together with %s.", field, other);
+    return err_kind(e, "unsupported_combination");
+}
+
+static bool check_pairs(const json_t *body, const struct openai_body *b, struct err *e)
+{
+    bool tools = json_array_size(json_object_get(body, "tools")) > 0;
+    if (tools && is_format(body))
+        return no_pair(e, "response_format", "tools");
+    if (b->min_tokens > 0 && tools)
+        return no_pair(e, "min_tokens", "tools");
+    if (b->min_tokens > 0 && is_format(body))
+        return no_pair(e, "min_tokens", "response_format");
+    const json_t *wanted = json_object_get(body, "logprobs");
+    if (json_number_value(json_object_get(body, "top_logprobs")) > 0 && !json_is_true(wanted)) {
+        err_set_at(e, ERR_INPUT, "top_logprobs", "top_logprobs needs logprobs to be true.");
+        return err_kind(e, "unsupported_combination");
+    }
+    return true;
+}
+
+/* Biases of tokens that the model does not have are a mistake. */
+static bool check_bias(struct dialect *d, const struct openai_body *b, struct err *e)
+{
+    const struct run_model *m = runs_find_model(d->conf.runs, b->model);
+    const char *name;
+    json_t *v;
+    json_object_foreach((json_t *)b->logit_bias, name, v)
+    {
+        uint64_t id;
+        if (m && str_to_u64(str_c(name), &id) && id >= (uint64_t)m->info->n_vocab) {
+            err_set_at(e, ERR_INPUT, "logit_bias", "'%.40s' is no token of this model", name);
+            return err_kind(e, "out_of_range");
+        }
+    }
+    return true;
+}
+
+/* An answer's earlier thinking has two names. */
+static void rename_reasoning(json_t *messages)
+{
+    size_t i;
+    json_t *m;
+    json_array_foreach(messages, i, m)
+    {
+        json_t *other = json_object_get(m, "reasoning");
+        if (json_is_string(other) && !json_object_get(m, "reasoning_content"))
+            json_object_set(m, "reasoning_content", other);
+        json_object_del(m, "reasoning");
+    }
+}
+
+static bool check_settings(struct dialect *d, const json_t *body, struct openai_body *b,
+                           struct err *e)
+{
+    return check_pairs(body, b, e) && check_bias(d, b, e);
+}
+
+static bool rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
+                         struct talk_order *out, struct err *e)
+{
+    if (json_array_size(b->messages) > MESSAGES_MAX)
+        return err_set_at(e, ERR_INPUT, "messages", "more than %d messages", MESSAGES_MAX);
+    if (!check_settings(d, body, b, e) || !check_tools(body, false, e))
+        return false;
+    if (b->max_tokens > 0) // counts before its other name
+        b->max_completion_tokens = b->max_tokens;
+    if (!openai_rest_of_chat(d, body, b, out, e))
+        return false;
+    rename_reasoning(out->request->messages);
+    return true;
+}
+
+static bool rest_of_assisted(struct dialect *d, const json_t *body, struct openai_body *b,
+                             struct talk_order *out, struct err *e)
+{
+    if (!check_tools(body, true, e))
+        return false;
+    // The format of answers is no field of this path.
+    json_t *rest = json_copy((json_t *)body);
+    json_object_del(rest, "response_format");
+    bool ok = rest_of_chat(d, rest, b, out, e);
+    json_decref(rest);
+    return ok;
+}
+
+static bool rest_of_completion(struct dialect *d, const json_t *body, struct openai_body *b,
+                               struct talk_order *out, struct err *e)
+{
+    const json_t *tokens = json_object_get(body, "tokens");
+    bool as_ids = json_array_size(tokens) > 0;
+    if (as_ids == (b->prompt != NULL)) {
+        err_set_at(e, ERR_INPUT, "prompt", "give either 'prompt' or 'tokens'");
+        return err_kind(e, as_ids ? "unsupported_combination" : "missing_required_parameter");
+    }
+    if (is_format(body)) {
+        err_set_at(e, ERR_INPUT, "response_format",
+                   "'response_format' is not supported here: constrained answers are not built "
+                   "yet");
+        return err_kind(e, "unsupported_value");
+    }
+    if (json_number_value(json_object_get(body, "no_repeat_ngram")) > 1) {
+        err_set_at(e, ERR_INPUT, "no_repeat_ngram",
+                   "'no_repeat_ngram' is not supported here: this sampler is not offered");
+        return err_kind(e, "unsupported_value");
+    }
+    out->request->max_tokens = openai_clamp_count(b->max_tokens);
+    return check_settings(d, body, b, e) &&
+           openai_read_prompts(as_ids ? tokens : b->prompt, out->request, e);
+}
+
+bool friendli_read_chat(struct dialect *d, struct http_req *r, struct talk_order *out,
+                        struct err *e)
+{
+    return openai_read_body(d, http_body(r), chat_fields, COUNT(chat_fields), NULL, rest_of_chat,
+                            out, e);
+}
+
+bool friendli_read_assisted(struct dialect *d, struct http_req *r, struct talk_order *out,
+                            struct err *e)
+{
+    return openai_read_body(d, http_body(r), tools_fields, COUNT(tools_fields), NULL,
+                            rest_of_assisted, out, e);
+}
+
+bool friendli_read_completion(struct dialect *d, struct http_req *r, struct talk_order *out,
+                              struct err *e)
+{
+    return openai_read_body(d, http_body(r), completion_fields, COUNT(completion_fields), NULL,
+                            rest_of_completion, out, e);
+}
