@@ -68,6 +68,23 @@ static void on_runs(evutil_socket_t fd, short what, void *arg)
     runs_turn(a->runs);
 }
 
+bool app_authenticate(struct http_req *r, str *team, void *app)
+{
+    const struct app *a = app;
+    str secret;
+    *team = STR("");
+    if (!a->keys.on)
+        return true;
+    for (int i = 0; dialect_key(r, i, &secret); i++) {
+        const struct key *key = keys_find(&a->keys.keys, secret);
+        if (!key)
+            continue;
+        *team = str_c(key->team);
+        return true;
+    }
+    return false;
+}
+
 static bool open_runs(struct app *a, struct err *e)
 {
     struct run_model models[CONFIG_MODELS_MAX];
@@ -91,6 +108,7 @@ static bool open_runs(struct app *a, struct err *e)
         .max_request = (size_t)a->config->max_body_mib << 21,
         .keep_alive_ms = (uint32_t)a->config->keep_alive_s * 1000,
         .fingerprint = a->fingerprint,
+        .authenticate = app_authenticate,
         .on_record = app_status_record,
         .arg = a,
     });
@@ -201,6 +219,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct app *a = arg;
     (void)fd;
     (void)what;
+    keys_watch_tick(&a->keys);
     if (a->dialect)
         dialect_tick(a->dialect);
     if (a->n_signals && a->runs &&
@@ -217,12 +236,13 @@ static bool listen_on(struct app *a, struct err *e)
 {
     const struct config *c = a->config;
     struct http_conf hc = http_conf_default();
-    if (!is_loopback(c->host) && !c->unsafe_listen)
-        return err_set(
-            e, ERR_INPUT,
-            "%.*s can be reached by other machines, and this build has no API keys yet: "
-            "listen on 127.0.0.1, or add --unsafe-listen if something in front protects it",
-            STR_ARG(c->host));
+    if (!is_loopback(c->host) && !a->keys.on && !c->unsafe_listen)
+        return err_set(e, ERR_INPUT,
+                       "%.*s can be reached by other machines, and there are no API keys: make "
+                       "one with 'confab keys add --data DIR --team TEAM NAME' and serve with "
+                       "--data DIR, or listen on 127.0.0.1, or add --unsafe-listen if something "
+                       "in front protects it",
+                       STR_ARG(c->host));
     hc.host = c->host.p;
     hc.port = (int)c->port;
     hc.max_body = (size_t)c->max_body_mib << 20;
@@ -237,7 +257,7 @@ static bool start(struct app *a, struct err *e)
     a->base = event_base_new();
     if (!a->base)
         return err_set(e, ERR_INTERNAL, "cannot create the event loop");
-    if (!listen_on(a, e))
+    if (!keys_watch_open(&a->keys, a->config->data, e) || !listen_on(a, e))
         return false;
     for (size_t i = 0; i < COUNT(numbers); i++) {
         a->signals[i] = evsignal_new(a->base, numbers[i], on_signal, a);
@@ -280,6 +300,7 @@ static void stop(struct app *a)
     }
     if (a->base)
         event_base_free(a->base);
+    keys_watch_close(&a->keys);
     libevent_global_shutdown();
 }
 

@@ -3,6 +3,7 @@
 #define APP_APP_INT_H
 
 #include "app/app.h"
+#include "app/keys.h"
 #include "app/model.h"
 #include "dialect/dialect.h"
 #include "http/http.h"
@@ -28,6 +29,7 @@ struct app {
     struct budget budget;
     char fingerprint[32];
     uint64_t began_ms;
+    struct keys_watch keys;
 
     pthread_t loader;
     struct queue *loaded; // one item when the loader thread is done
@@ -42,6 +44,9 @@ struct app {
     int exit_code;
     struct app_metrics metrics;
 };
+
+/* app.c: whose request is it?  False: no one's.  *team lives until the keys change. */
+bool app_authenticate(struct http_req *r, str *team, void *app);
 
 /* status.c: health, metrics, page; false if the path is none of these */
 bool app_status_serve(struct app *a, struct http_req *r);

@@ -125,6 +125,11 @@ static void serve_metrics(struct app *a, struct http_req *r)
 {
     static const char *const classes[] = {"left", "1xx", "2xx", "3xx", "4xx", "5xx"};
     struct buf out = BUF_INIT((size_t)1 << 20);
+    str team;
+    if (!app_authenticate(r, &team, a)) { // also from here: a proxy's requests come from here too
+        dialect_refuse_key(r);
+        return;
+    }
     metric(&out, "requests_total", "counter", "answers by status class; left: the client did");
     for (size_t i = 0; i < COUNT(classes); i++)
         if (i != 1)

@@ -52,14 +52,14 @@ static bool write_all(int fd, str s)
     return true;
 }
 
-bool file_replace(const char *path, str content, struct err *e)
+static bool replace(const char *path, str content, mode_t mode, struct err *e)
 {
     char aside[PATH_MAX];
     int n = snprintf(aside, sizeof aside, "%s.tmp.%ld", path, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof aside)
         return err_set(e, ERR_INPUT, "the path %s is too long", path);
 
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0)
         return err_errno(e, ERR_IO, "create %s", aside);
     bool ok = write_all(fd, content) && fsync(fd) == 0;
@@ -71,6 +71,16 @@ bool file_replace(const char *path, str content, struct err *e)
     if (!ok)
         unlink(aside);
     return ok;
+}
+
+bool file_replace(const char *path, str content, struct err *e)
+{
+    return replace(path, content, 0644, e);
+}
+
+bool file_replace_private(const char *path, str content, struct err *e)
+{
+    return replace(path, content, 0600, e);
 }
 
 bool file_make_dirs(const char *path, struct err *e)

@@ -13,6 +13,9 @@ MUST_CHECK bool file_read(const char *path, struct buf *out, struct err *e);
  * never a part.  ERR_IO (nothing is left behind). */
 MUST_CHECK bool file_replace(const char *path, str content, struct err *e);
 
+/* The same, and only the owner may read it (mode 0600). */
+MUST_CHECK bool file_replace_private(const char *path, str content, struct err *e);
+
 /* mkdir -p with mode 0700 for what is missing. */
 MUST_CHECK bool file_make_dirs(const char *path, struct err *e);
 

@@ -13,6 +13,7 @@ int cli_tokenize(int argc, char **argv);
 int cli_detokenize(int argc, char **argv);
 int cli_quantize(int argc, char **argv);
 int cli_synth(int argc, char **argv);
+int cli_keys(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 
 #endif

@@ -99,10 +99,9 @@ static const struct brand *const brands[] = {
     &friendli_container_brand,
 };
 
-str dialect_team(const struct http_req *r)
+str dialect_team(const struct dialect *d)
 {
-    (void)r; // there are no keys yet: all are one team
-    return STR("");
+    return d->team;
 }
 
 const struct route *dialect_find_route(const char *name)
@@ -195,6 +194,76 @@ static bool path_fits(const char *pattern, str path, str *segment)
     return path.n == 0;
 }
 
+bool dialect_key(const struct http_req *r, int i, str *key)
+{
+    static const char *const headers[] = {"authorization", "x-api-key"};
+    for (size_t h = 0; h < COUNT(headers); h++) {
+        str value;
+        if (!http_header(r, headers[h], &value))
+            continue;
+        if (h == 0 && str_eq_nocase(str_sub(value, 0, 7), STR("bearer ")))
+            value = str_from(value, 7);
+        value = str_trim(value);
+        if (value.n == 0 || i-- > 0)
+            continue;
+        *key = value;
+        return true;
+    }
+    return false;
+}
+
+static void wrong_key(struct http_req *r, struct err *e)
+{
+    str key;
+    if (dialect_key(r, 0, &key))
+        err_set(e, ERR_DENIED, "this API key is not known here, or it was revoked");
+    else
+        err_set(e, ERR_DENIED,
+                "an API key is needed: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
+    err_kind(e, "invalid_api_key");
+    http_set_header(r, "WWW-Authenticate", "Bearer");
+}
+
+void dialect_refuse_key(struct http_req *r)
+{
+    struct buf body = BUF_INIT(ERROR_MAX);
+    struct err e;
+    wrong_key(r, &e);
+    openai_error_body(&body, "invalid_request_error", e.msg, NULL, e.kind);
+    reply(r, 401, &body);
+    buf_free(&body);
+}
+
+/* Whose request is it?  If no one's, answers 401 in the brand's shape. */
+static bool admit(struct dialect *d, struct http_req *r, const struct brand *brand,
+                  const struct route *route)
+{
+    struct buf body = BUF_INIT(ERROR_MAX);
+    struct err e;
+    d->team = STR("");
+    if (!d->conf.authenticate || d->conf.authenticate(r, &d->team, d->conf.arg))
+        return true;
+    wrong_key(r, &e);
+    if (brand->request_id)
+        http_set_header(r, brand->request_id, d->request_id);
+    if (brand->error == openai_error)
+        openai_error_body(&body, "invalid_request_error", e.msg, NULL, e.kind);
+    else if (route && route->wire)
+        wire_error(route->wire, &e, d->request_id, &body);
+    else
+        brand->error(&e, &body);
+    struct dialect_record rec = {.request_id = d->request_id,
+                                 .route = route ? route->name : brand->name,
+                                 .model = "",
+                                 .status = 401,
+                                 .error = e.msg};
+    if (d->conf.on_record)
+        d->conf.on_record(&rec, d->conf.arg);
+    reply(r, 401, &body);
+    buf_free(&body);
+    return false;
+}
+
 static void refuse_type(struct dialect *d, struct http_req *r, const struct brand *brand)
 {
     static const char message[] = "the body must be sent as Content-Type: application/json";
@@ -211,6 +280,8 @@ static void refuse_type(struct dialect *d, struct http_req *r, const struct bran
 static void serve_route(struct dialect *d, struct http_req *r, const struct brand *brand,
                         const struct route *route, const char *request_id, str segment)
 {
+    if (!admit(d, r, brand, route))
+        return;
     if (strcmp(route->method, "POST") == 0 && http_body(r).n && !is_json_request(r))
         refuse_type(d, r, brand);
     else if (route->wire && route->read)
@@ -246,6 +317,8 @@ static bool serve_none(struct dialect *d, struct http_req *r, const struct brand
     struct buf body = BUF_INIT(ERROR_MAX);
     struct err e;
     const struct brand *brand = near ? near : above;
+    if (brand && !admit(d, r, brand, NULL))
+        return true;
     if (near)
         http_set_header(r, "Allow", allow);
     if (near && near->error == openai_error) {

@@ -28,6 +28,9 @@ struct dialect_conf {
     size_t max_request;      // bytes of memory for one request
     uint32_t keep_alive_ms;  // a waiting stream hears from us this often
     const char *fingerprint; // system_fingerprint
+    /* Whose request is this?  False: no one's, and it is answered 401.  *team lives until the loop
+     * turns; "" without keys.  NULL: everybody is of team "". */
+    bool (*authenticate)(struct http_req *r, str *team, void *arg);
     void (*on_record)(const struct dialect_record *rec, void *arg);
     void *arg;
 };
@@ -37,6 +40,13 @@ void dialect_free(struct dialect *d); // ends what is live
 
 /* Answers r if its path is one of ours (also with an error); false if not. */
 bool dialect_serve(struct dialect *d, struct http_req *r);
+
+/* What a client sent as its key: `Authorization: Bearer KEY`, `Authorization: KEY`, `x-api-key:
+ * KEY`, the i-th of these that is there; false when there are no more. */
+bool dialect_key(const struct http_req *r, int i, str *key);
+
+/* 401 in the house's usual shape, for routes that no dialect owns. */
+void dialect_refuse_key(struct http_req *r);
 
 /* An error in the house's usual shape, for routes that no dialect owns. */
 void dialect_reply_error(struct dialect *d, struct http_req *r, int status, const char *type,

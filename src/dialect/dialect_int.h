@@ -123,6 +123,7 @@ struct dialect {
     struct talk *talks;
     int n_live;
     char request_id[ID_MAX]; // of the request that is being served
+    str team;                // whose it is; borrowed while it is being served
 };
 
 /* Begins to answer r with a run for the order; takes order->request. */
@@ -157,8 +158,8 @@ extern const struct brand streams_brand;
 /* openai_read.c */
 bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e);
 bool openai_read_completion(struct dialect *d, str body, struct talk_order *out, struct err *e);
-/* The team of a request: who may see its run. */
-str dialect_team(const struct http_req *r);
+/* The team of the request that is being served: who may see its run. */
+str dialect_team(const struct dialect *d);
 /* Messages as every template takes them: content as one string, developer as system.  Returns a new
  * array. */
 json_t *openai_messages(const json_t *messages, struct err *e);

@@ -4,11 +4,11 @@
 
 static struct run *find(struct dialect *d, struct http_req *r, str id)
 {
-    struct run *run = runs_find(d->conf.runs, id, dialect_team(r));
+    struct run *run = runs_find(d->conf.runs, id, dialect_team(d));
     // Ids as the wires show them are taken too: what stands behind the last '-' or '_'.
     for (size_t i = id.n; !run && i > 0; i--)
         if (id.p[i - 1] == '-' || id.p[i - 1] == '_') {
-            run = runs_find(d->conf.runs, str_from(id, i), dialect_team(r));
+            run = runs_find(d->conf.runs, str_from(id, i), dialect_team(d));
             break;
         }
     if (!run) {

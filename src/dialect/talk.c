@@ -307,7 +307,7 @@ struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *o
     if (order->ignored.n)
         http_set_header(r, "X-Confab-Ignored", buf_cstr(&order->ignored));
     buf_free(&order->ignored);
-    order->request->team = arena_str(&order->request->arena, dialect_team(r));
+    order->request->team = arena_str(&order->request->arena, dialect_team(d));
     struct run *run = run_start(d->conf.runs, order->request, e);
     if (!run)
         return NULL;

@@ -119,9 +119,9 @@ static bool read_message_id(struct http_req *r, char out[RUN_ALIAS_MAX + 1], str
     return true;
 }
 
-static bool is_known(struct dialect *d, struct http_req *r, const char *id)
+static bool is_known(struct dialect *d, const char *id)
 {
-    struct run *run = runs_find(d->conf.runs, str_c(id), dialect_team(r));
+    struct run *run = runs_find(d->conf.runs, str_c(id), dialect_team(d));
     if (run)
         run_drop(run);
     return run != NULL;
@@ -152,7 +152,7 @@ static void serve_start(struct dialect *d, struct http_req *r, str segment)
     struct buf body = BUF_INIT(1024);
     (void)segment;
     bool ok = read_message_id(r, id, &e);
-    if (ok && is_known(d, r, id))
+    if (ok && is_known(d, id))
         ok = err_set(&e, ERR_INPUT, "Stream with this message_id already exists");
     if (!ok || !start(d, r, id, &e)) {
         buf_free(&body);
@@ -168,7 +168,7 @@ static void serve_start(struct dialect *d, struct http_req *r, str segment)
 /* The run of this message id, held; answers 404 itself. */
 static struct run *find(struct dialect *d, struct http_req *r, str id)
 {
-    struct run *run = runs_find(d->conf.runs, id, dialect_team(r));
+    struct run *run = runs_find(d->conf.runs, id, dialect_team(d));
     struct err e;
     if (run && strcmp(run_origin(run), ASYNC) == 0 && str_eq(run_alias(run), id))
         return run;

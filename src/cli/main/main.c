@@ -20,6 +20,7 @@ static const struct {
     {"detokenize", "token ids to text", cli_detokenize},
     {"quantize", "write a GGUF file in another type", cli_quantize},
     {"synth", "write a random-weight model of a given shape", cli_synth},
+    {"keys", "make, list and revoke API keys", cli_keys},
     {"bench", "measure a model's speed here", cli_bench},
 };
 
