@@ -65,6 +65,7 @@ static void drop_seqs(struct sched *s, struct sched_job *j)
 void sched_end_job(struct sched *s, struct sched_job *j, const struct err *why)
 {
     drop_seqs(s, j);
+    sched_share_leave(s, j);
     j->stats.ended_ms = clock_mono_ms();
     struct sched_piece *p = sched_piece_new(j, SCHED_ENDED, 0);
     if (why) {
@@ -81,6 +82,7 @@ void sched_end_job(struct sched *s, struct sched_job *j, const struct err *why)
 static void enqueue(struct sched *s, struct sched_job *j)
 {
     struct sched_job **at = &s->waiting;
+    sched_share_join(s, j);
     while (*at && (*at)->priority <= j->priority)
         at = &(*at)->next;
     j->next = *at;
@@ -140,16 +142,29 @@ static void sweep_active(struct sched *s, uint64_t now)
     s->n_active = kept;
 }
 
+/* The job that is due: the least served tenant's first one.  Priorities count among the jobs of one
+ * tenant, so that no tenant can put all of its own before another's. */
+static struct sched_job **next_waiting(struct sched *s)
+{
+    struct sched_job **best = &s->waiting;
+    for (struct sched_job **at = &s->waiting; *at; at = &(*at)->next)
+        if ((*at)->share->served < (*best)->share->served)
+            best = at;
+    return best;
+}
+
 static void admit(struct sched *s)
 {
-    while (s->waiting && s->n_seqs + s->waiting->n_choices <= s->conf.max_seqs) {
-        struct sched_job *j = s->waiting;
+    while (s->waiting) {
+        struct sched_job **at = next_waiting(s), *j = *at;
+        if (s->n_seqs + j->n_choices > s->conf.max_seqs)
+            break;
         // Room for the prompt and a little of the answer; what lacks later is won by preemption.
         size_t need = (size_t)(j->n_prompt / ENGINE_BLOCK + 1 + j->n_choices);
         size_t room = engine_kv_free(s->engine) + (size_t)prefix_count(s->prefix);
         if (s->n_active > 0 && room < need)
             break;
-        s->waiting = j->next;
+        *at = j->next;
         atomic_fetch_sub_explicit(&s->n_waiting, 1, memory_order_relaxed);
         j->stats.admitted_ms = clock_mono_ms();
         j->n_live = j->n_choices;

@@ -74,9 +74,9 @@ struct sched_request {
     struct sample_params sample;
     bool ignore_eos;      // ending tokens are text like any other
     bool special_text;    // control tokens appear in the text
-    int priority;         // lower runs first
+    int priority;         // lower runs first, among jobs of the same tenant
     uint64_t deadline_ms; // clock_mono_ms; 0: none
-    str tenant;           // whose cached prefixes it may use, and adds to
+    str tenant; // whose cached prefixes it may use, and adds to; tenants get equal shares of rows
 };
 
 /* Numbers of a job, filled by the engine thread, stable once its SCHED_ENDED was taken. */

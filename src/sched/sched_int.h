@@ -54,6 +54,15 @@ struct seq {
     int in_step;  // rows of the step being built
 };
 
+/* What a tenant with live jobs has had.  The least served goes first where tenants compete: for
+ * places in the batch and for the prompt rows of a step. */
+struct share {
+    str tenant;      // owned
+    uint64_t served; // rows computed; comparable among the shares that live at the same time
+    int n_jobs;
+    struct share *next;
+};
+
 struct sched_job {
     struct sched *sched;
     void *arg;
@@ -74,7 +83,8 @@ struct sched_job {
     bool ignore_eos, special_text;
     int priority;
     uint64_t deadline_ms;
-    str tenant; // owned
+    str tenant;          // owned
+    struct share *share; // from the queue to the end
 
     struct sched_job *next; // in the waiting list
     struct seq *seqs;       // [n_choices] once admitted
@@ -108,6 +118,7 @@ struct sched {
     _Atomic bool closing;
 
     struct sched_job *waiting; // by priority, then arrival
+    struct share *shares;
     struct sched_job **active; // [n_active], room for max_seqs
     int n_active, n_seqs;
     uint64_t births;
@@ -147,6 +158,11 @@ void sched_seq_reuse(struct sched *s, struct seq *q);
 void sched_seq_remember(struct sched *s, const struct seq *q);
 /* A token was drawn: text, stop texts, limits.  True when the choice is complete. */
 bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id);
+
+/* share.c */
+void sched_share_join(struct sched *s, struct sched_job *j);
+void sched_share_leave(struct sched *s, struct sched_job *j); // if it has joined
+void sched_share_charge(struct sched *s, struct share *sh, int n_rows);
 
 /* step.c */
 bool sched_step(struct sched *s); // false: nothing could be computed now

@@ -511,6 +511,66 @@ static void sched_further_tokens_can_end_an_answer(void **state)
     world_close(&w);
 }
 
+#define FLOOD 80
+#define OTHER 40
+
+/* The tokens that each tenant had when the other's last job ended. */
+static void run_flood(struct world *w, int flood_priority, uint64_t had[2])
+{
+    struct sched_job *first[4];
+    struct err e;
+    int32_t prompt[128];
+    int left[2] = {FLOOD, OTHER};
+    for (int i = 0; i < FLOOD + OTHER; i++) {
+        int who = i >= FLOOD;
+        size_t n = size_min(make_prompt(w, i % 7, prompt), 12);
+        struct sched_request r = request_of(prompt, n, 8, (uint64_t)i);
+        r.ignore_eos = true;
+        r.tenant = who ? STR("other") : STR("flood");
+        r.priority = who ? 0 : flood_priority;
+        struct sched_job *j = sched_submit(w->sched, &r, (void *)(intptr_t)who, &e);
+        if (!j)
+            fail_msg("%s", e.msg);
+        if (i < 4) // they hold all places until everything is queued
+            sched_pause(first[i] = j, true);
+    }
+    for (int i = 0; i < 4; i++)
+        sched_pause(first[i], false);
+    while (left[0] + left[1] > 0) {
+        struct sched_piece *p = queue_pop(w->out, 60000);
+        assert_non_null(p);
+        if (p->what == SCHED_ENDED) {
+            int who = (int)(intptr_t)sched_job_arg(p->job);
+            const struct sched_stats *st = sched_job_stats(p->job);
+            assert_int_equal(p->error.code, ERR_NONE);
+            if (left[1] > 0)
+                had[who] += st->n_prompt + st->n_output;
+            left[who]--;
+            sched_job_free(p->job);
+        }
+        sched_piece_free(p);
+    }
+}
+
+static void sched_a_flood_leaves_others_their_share(void **state)
+{
+    (void)state;
+    for (int priority = -1; priority <= 0; priority++) { // nor does a priority help it
+        struct sched_conf sc = sched_conf_default();
+        struct world w;
+        uint64_t had[2] = {0};
+        sc.max_seqs = 4;
+        sc.max_waiting = FLOOD + OTHER;
+        sc.n_ctx = 64;
+        world_open(&w, sc, 1024);
+        run_flood(&w, priority, had);
+        if (had[1] * 100 < (had[0] + had[1]) * 45)
+            fail_msg("the other had %llu tokens of %llu", (unsigned long long)had[1],
+                     (unsigned long long)(had[0] + had[1]));
+        world_close(&w);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_answers_do_not_depend_on_company),
     cmocka_unit_test(sched_choices_share_a_prompt),
@@ -521,5 +581,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_stop_texts_cut_the_answer),
     cmocka_unit_test(sched_choices_can_have_seeds_of_their_own),
     cmocka_unit_test(sched_further_tokens_can_end_an_answer),
+    cmocka_unit_test(sched_a_flood_leaves_others_their_share),
 };
 TEST_FILE(tests)

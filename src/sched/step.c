@@ -60,6 +60,7 @@ static int add_rows(struct sched *s, int n_rows, struct seq *q, int n)
         s->row_seq[n_rows + i] = q;
     }
     q->in_step = n;
+    sched_share_charge(s, q->job->share, n);
     return n_rows + n;
 }
 
@@ -74,8 +75,16 @@ static int prompt_budget(const struct sched *s, int n_decode, bool others)
     return int_max(n - n % ROWS_LEAST, ROWS_LEAST);
 }
 
-/* The prompt to go on with: highest priority, then the fewest remaining rows less an allowance that
- * grows with waiting, so that nobody starves. */
+/* Does a's tenant, and if it is the same a itself, go before b? */
+static int compare_turn(const struct sched_job *a, const struct sched_job *b)
+{
+    if (a->share->served != b->share->served)
+        return a->share->served < b->share->served ? -1 : 1;
+    return (a->priority > b->priority) - (a->priority < b->priority);
+}
+
+/* The prompt to go on with: least served tenant, highest priority, then the fewest remaining rows
+ * less an allowance that grows with waiting, so that nobody starves. */
 static struct seq *next_prompt(struct sched *s, uint64_t now)
 {
     struct seq *best = NULL;
@@ -88,8 +97,8 @@ static struct seq *next_prompt(struct sched *s, uint64_t now)
                 continue;
             double waited = (double)(now - j->stats.admitted_ms);
             double cost = q->n_tokens - q->n_computed - waited;
-            if (!best || j->priority < best->job->priority ||
-                (j->priority == best->job->priority && cost < best_cost)) {
+            int turn = best ? compare_turn(j, best->job) : -1;
+            if (turn < 0 || (turn == 0 && cost < best_cost)) {
                 best = q;
                 best_cost = cost;
             }
