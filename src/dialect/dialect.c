@@ -93,10 +93,13 @@ static bool is_json_request(const struct http_req *r)
 
 static const struct brand *const brands[] = {
     &anthropic_brand, // before those whose paths it shares
-    &openai_brand,    &zylon_brand, &zylon_hosted_brand, &streams_brand, &native_brand,
-    &paddler_brand,   &nugen_brand, &pawa_brand,
-    &friendli_brand, &friendli_dedicated_brand, &friendli_tools_brand,
-    &friendli_container_brand,
+    &openai_brand,         &zylon_brand,
+    &zylon_hosted_brand,   &streams_brand,
+    &native_brand,         &paddler_brand,
+    &nugen_brand,          &pawa_brand,
+    &friendli_brand,       &friendli_dedicated_brand,
+    &friendli_tools_brand, &friendli_container_brand,
+    &ollama_brand,
 };
 
 str dialect_team(const struct dialect *d)
@@ -282,7 +285,8 @@ static void serve_route(struct dialect *d, struct http_req *r, const struct bran
 {
     if (!admit(d, r, brand, route))
         return;
-    if (strcmp(route->method, "POST") == 0 && http_body(r).n && !is_json_request(r))
+    if (strcmp(route->method, "POST") == 0 && http_body(r).n && !brand->any_type &&
+        !is_json_request(r))
         refuse_type(d, r, brand);
     else if (route->wire && route->read)
         start_talk(d, r, route, request_id);

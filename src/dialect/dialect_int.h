@@ -19,7 +19,8 @@ struct talk_facts {
     bool echo;           // completions: the prompt stands before the answer
     bool hide_reasoning; // thinking is left out of the answer
     const struct chat_request *request;
-    uint64_t seed; // of choice 0
+    uint64_t seed;      // of choice 0
+    int64_t created_ms; // since 1970
 };
 
 /* A wire: how events become bytes.  Encoders are pure functions of (facts, state, event). */
@@ -90,11 +91,13 @@ struct brand {
     const char *prefix;     // its routes are found behind this too, if not NULL,
     bool prefix_only;       // or there alone
     const char *request_id; // one more header for the request's id, if not NULL
+    bool any_type;          // bodies are JSON whatever their Content-Type
 };
 extern const struct brand openai_brand, native_brand;
 extern const struct brand paddler_brand, nugen_brand, pawa_brand;
 extern const struct brand friendli_brand, friendli_dedicated_brand, friendli_tools_brand,
     friendli_container_brand;
+extern const struct brand ollama_brand;
 extern const struct brand anthropic_brand, zylon_brand, zylon_hosted_brand;
 
 /* One request being answered. */

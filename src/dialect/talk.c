@@ -272,6 +272,7 @@ static void follow(struct talk *t)
     t->facts.n_choices = (int)n_prompts * cr->n_choices;
     t->facts.request = cr;
     t->facts.seed = run_seed(t->run);
+    t->facts.created_ms = run_created_ms(t->run);
     if (t->wire->name)
         t->wire->name(t->facts.id, t->run);
     else
