@@ -74,6 +74,8 @@ test('every API refuses in its own shape', async () => {
         ['POST', '/v1/messages', {}, (b) => b.error.detail.code === 'AUTHENTICATION_ERROR'],
         ['POST', '/v1/messages/count_tokens', {}, (b) => b.error.type === 'authentication_error'],
         ['POST', '/api/v1/continue_from_conversation_history', {}, (b) => b.Error.error.code === 401],
+        ['POST', '/v1/chat/request', {}, (b) => b.success === false && b.code === 'unauthorized'],
+        ['POST', '/inference/chat_text', {}, (b) => b.detail && b.error.code === 'invalid_api_key'],
         ['POST', '/api/v1/continue_from_raw_prompt', {}, (b) => b.Error.error.code === 401],
     ];
     for (const [method, path, headers, fits] of rows) {
