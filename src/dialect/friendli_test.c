@@ -104,6 +104,10 @@ static void friendli_errors_are_a_union_of_shapes(void **state)
          400,
          "{\"message\":\"long\",\"error\":{\"message\":\"long\",\"type\":\"invalid_request_error\","
          "\"param\":\"messages\",\"code\":\"context_length_exceeded\"}}"},
+        {{ERR_DENIED, "", "no key", "invalid_api_key"},
+         401,
+         "{\"message\":\"no key\",\"error\":{\"message\":\"no key\",\"type\":"
+         "\"authentication_error\",\"param\":null,\"code\":\"invalid_api_key\"}}"},
         {{ERR_BUSY, "", "full", ""},
          429,
          "{\"message\":\"full\",\"error\":{\"message\":\"full\",\"type\":\"rate_limit_exceeded\","

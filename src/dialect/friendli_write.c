@@ -31,6 +31,7 @@ static int status_of(const struct err *e)
         int status;
     } rows[] = {
         {"context_length_exceeded", 400},
+        {"invalid_api_key", 401},
         {"method_not_allowed", 405},
         {"unsupported_media_type", 415},
     };
@@ -70,7 +71,8 @@ int friendli_error(const struct err *e, struct buf *out)
     buf_c(out, "{\"message\":");
     json_write_str(out, str_c(e->msg), JSON_PLAIN);
     buf_char(out, ',');
-    openai_error_body(&body, by_code[e->code].type, e->msg, e->where, code);
+    openai_error_body(&body, status == 401 ? "authentication_error" : by_code[e->code].type, e->msg,
+                      e->where, code);
     buf_str(out, str_sub(buf_as_str(&body), 1, body.n - 2)); // without its braces
     buf_free(&body);
     if (status == 422) {
