@@ -68,10 +68,38 @@ static bool call_joiner(struct render *r, struct list *l, struct value *out)
     return true;
 }
 
+/* Methods of escaped strings escape the strings they are given and make escaped ones. */
+static bool call_bound(struct render *r, const struct bound *b, struct args *args,
+                       struct value *out)
+{
+    static const char *const as_given[] = {"split",      "rsplit",   "splitlines", "partition",
+                                           "rpartition", "join",     "format",     "format_map",
+                                           "startswith", "endswith", "find",       "rfind",
+                                           "index",      "rindex",   "count"};
+    struct value self = b->self;
+    struct args escaped = *args;
+    if (self.kind != KIND_STR || !self.s->markup)
+        return jinja_builtin_call(r, b->fn, self, args, out);
+    bool plain = false;
+    for (size_t i = 0; i < COUNT(as_given); i++)
+        plain |= strcmp(b->fn->name, as_given[i]) == 0;
+    if (!plain && args->n_pos) {
+        escaped.pos = jinja_alloc(r, args->n_pos, sizeof *escaped.pos);
+        if (!escaped.pos)
+            return false;
+        for (size_t i = 0; i < args->n_pos; i++) {
+            escaped.pos[i] = args->pos[i];
+            if (args->pos[i].kind == KIND_STR && !jinja_escape(r, args->pos[i], &escaped.pos[i]))
+                return false;
+        }
+    }
+    return jinja_builtin_call(r, b->fn, self, &escaped, out) && jinja_mark_like(r, self, out);
+}
+
 bool jinja_call(struct render *r, struct value fn, struct args *args, struct value *out)
 {
     switch (fn.kind) {
-    case KIND_BUILTIN: return jinja_builtin_call(r, fn.fn->fn, fn.fn->self, args, out);
+    case KIND_BUILTIN: return call_bound(r, fn.fn, args, out);
     case KIND_MACRO: return jinja_macro_call(r, fn.m, args, out);
     case KIND_LOOP: return jinja_loop_call(r, fn.loop, args, out);
     case KIND_JOINER: return call_joiner(r, fn.l, out);

@@ -348,6 +348,17 @@ static enum flow exec_set_block(struct render *r, const struct node *n, struct s
     return assign(r, n->a, s, v) ? FLOW_NEXT : FLOW_FAIL;
 }
 
+/* Blocks put out what they made only if it is text: Jinja2 joins it as it is. */
+static enum flow put_text(struct render *r, struct value v)
+{
+    if (v.kind != KIND_STR) {
+        jinja_fail(r, "the block's result must be a string, not %s", jinja_type_name(v));
+        return FLOW_FAIL;
+    }
+    jinja_sink_all(r->out, v.s);
+    return r->out->failed ? FLOW_FAIL : FLOW_NEXT;
+}
+
 static enum flow exec_filter_block(struct render *r, const struct node *n, struct scope *s)
 {
     struct value v;
@@ -355,10 +366,7 @@ static enum flow exec_filter_block(struct render *r, const struct node *n, struc
     enum flow flow = inner ? jinja_exec_capture(r, n->b, inner, &v) : FLOW_FAIL;
     if (flow != FLOW_NEXT)
         return flow;
-    if (!jinja_eval_filters(r, n->a, inner, v, &v))
-        return FLOW_FAIL;
-    jinja_show(r->out, v);
-    return r->out->failed ? FLOW_FAIL : FLOW_NEXT;
+    return jinja_eval_filters(r, n->a, inner, v, &v) ? put_text(r, v) : FLOW_FAIL;
 }
 
 static bool new_macro(struct render *r, const struct node *n, struct scope *s, struct value name,
@@ -386,16 +394,13 @@ static enum flow exec_call_block(struct render *r, const struct node *n, struct 
     struct value caller, fn, v;
     struct args args;
     const struct node *call = n->a;
-    if (!new_macro(r, n, s, r->t->sym_text[SYM_CALLER], &caller) ||
-        !jinja_eval(r, call->a, s, &fn) || !jinja_eval_args(r, call->args, s, &args))
+    if (!new_macro(r, n, s, jinja_none(), &caller) || !jinja_eval(r, call->a, s, &fn) ||
+        !jinja_eval_args(r, call->args, s, &args))
         return FLOW_FAIL;
     // jinja_eval_args leaves room for this one.
     args.kw[args.n_kw++] = (struct kwarg){r->t->sym_text[SYM_CALLER], caller};
     r->at = call->at;
-    if (!jinja_call(r, fn, &args, &v))
-        return FLOW_FAIL;
-    jinja_show(r->out, v);
-    return r->out->failed ? FLOW_FAIL : FLOW_NEXT;
+    return jinja_call(r, fn, &args, &v) ? put_text(r, v) : FLOW_FAIL;
 }
 
 static enum flow exec_with(struct render *r, const struct node *n, struct scope *s)

@@ -246,6 +246,8 @@ static bool f_int(struct render *r, struct value self, struct value *a, struct a
     if (self.kind == KIND_UNDEFINED)
         return jinja_fail_undef(r, self);
     if (self.kind == KIND_STR) {
+        if (!jinja_step(r, self.s->n / 4))
+            return false;
         enum parsed p =
             base == 0 || (base >= 2 && base <= 36) ? parse_int(self.s, base, &i) : PARSED_NOT;
         if (p == PARSED_BIG)
@@ -285,6 +287,8 @@ static bool f_float(struct render *r, struct value self, struct value *a, struct
     double d = 0;
     if (self.kind == KIND_UNDEFINED)
         return jinja_fail_undef(r, self);
+    if (self.kind == KIND_STR && !jinja_step(r, self.s->n / 4))
+        return false;
     if (jinja_is_number(self))
         *out = jinja_float(jinja_as_double(self));
     else if (self.kind == KIND_STR && parse_float(self.s, &d))
@@ -355,7 +359,8 @@ static bool f_round(struct render *r, struct value self, struct value *a, struct
     double scale = pow(10, (double)digits), v = jinja_as_double(self) * scale;
     if (!isfinite(v))
         return jinja_fail(r, "cannot convert this float to an integer");
-    *out = jinja_float((ceiling ? ceil(v) : floor(v)) / scale);
+    v = ceiling ? ceil(v) : floor(v);
+    *out = jinja_float((v + 0.0) / scale); // Python goes through an integer: no negative zero
     return true;
 }
 

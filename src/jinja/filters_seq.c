@@ -32,7 +32,8 @@ static bool sort_keyed(struct render *r, struct keyed *v, struct keyed *tmp, siz
     return true;
 }
 
-/* Items of `of` with their keys: one path, or several (a list of keys an item). */
+/* Items of `of` with their keys: what is at one path, or (n_paths > 0) lists of what is at several.
+ * Lists compare by their first difference, so that equal keys need no order. */
 static bool key_items(struct render *r, struct value of, const struct path *paths, size_t n_paths,
                       struct keyed **out, size_t *n)
 {
@@ -46,7 +47,7 @@ static bool key_items(struct render *r, struct value of, const struct path *path
         return false;
     for (size_t i = 0; i < *n; i++) {
         struct value key, part;
-        if (n_paths == 1) {
+        if (n_paths == 0) {
             if (!jinja_path_get(r, paths, all.l->v[i], &key))
                 return false;
         } else {
@@ -74,10 +75,21 @@ static bool values_of(struct render *r, const struct keyed *v, size_t n, struct 
 
 #define SORT_PATHS 8
 
+/* Python takes any integer for `reverse`, and nothing else. */
+static bool read_reverse(struct render *r, struct value v, bool *out)
+{
+    int64_t i = 0;
+    if (v.kind != KIND_MISSING && !jinja_as_int(v, &i))
+        return jinja_fail(r, "'%s' object cannot be interpreted as an integer", jinja_type_name(v));
+    *out = i != 0;
+    return true;
+}
+
 static bool f_sort(struct render *r, struct value self, struct value *a, struct args *args,
                    struct value *out)
 {
     (void)args;
+    bool reverse;
     struct path paths[SORT_PATHS];
     size_t n_paths = 0, n;
     bool fold = !jinja_is_true(a[1]);
@@ -98,8 +110,8 @@ static bool f_sort(struct render *r, struct value self, struct value *a, struct 
     } else if (!jinja_path_make(r, a[2], fold, &paths[n_paths++])) {
         return false;
     }
-    return key_items(r, self, paths, n_paths, &v, &n) &&
-           sort_keyed(r, v, v + n, n, jinja_is_true(a[0])) && values_of(r, v, n, out);
+    return key_items(r, self, paths, n_paths, &v, &n) && read_reverse(r, a[0], &reverse) &&
+           sort_keyed(r, v, v + n, n, reverse) && values_of(r, v, n, out);
 }
 
 static bool f_dictsort(struct render *r, struct value self, struct value *a, struct args *args,
@@ -109,6 +121,7 @@ static bool f_dictsort(struct render *r, struct value self, struct value *a, str
     struct path path;
     struct keyed *v;
     size_t n;
+    bool reverse;
     str by = a[1].kind == KIND_STR ? jinja_text_str(a[1].s) : STR("key");
     bool by_key = a[1].kind == KIND_MISSING || str_eqc(by, "key");
     if (!by_key && !(a[1].kind == KIND_STR && str_eqc(by, "value")))
@@ -121,8 +134,8 @@ static bool f_dictsort(struct render *r, struct value self, struct value *a, str
     items.kind = KIND_VIEW;
     items.view = VIEW_ITEMS;
     return jinja_path_make(r, jinja_int(by_key ? 0 : 1), !jinja_is_true(a[0]), &path) &&
-           key_items(r, items, &path, 1, &v, &n) &&
-           sort_keyed(r, v, v + n, n, jinja_is_true(a[2])) && values_of(r, v, n, out);
+           key_items(r, items, &path, 0, &v, &n) && read_reverse(r, a[2], &reverse) &&
+           sort_keyed(r, v, v + n, n, reverse) && values_of(r, v, n, out);
 }
 
 static bool f_groupby(struct render *r, struct value self, struct value *a, struct args *args,
@@ -137,7 +150,7 @@ static bool f_groupby(struct render *r, struct value self, struct value *a, stru
         return false;
     if (a[1].kind != KIND_NONE)
         path.missing = shown.missing = a[1];
-    if (!key_items(r, self, &path, 1, &v, &n) || !sort_keyed(r, v, v + n, n, false) ||
+    if (!key_items(r, self, &path, 0, &v, &n) || !sort_keyed(r, v, v + n, n, false) ||
         !jinja_list_new(r, KIND_LIST, 0, out))
         return false;
     struct list *groups = out->l;

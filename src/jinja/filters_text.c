@@ -12,19 +12,22 @@
 FILTER(f_upper)
 {
     (void)a, (void)args;
-    return jinja_to_str(r, self, &self) && jinja_text_case(r, self.s, CASE_UPPER, out);
+    return jinja_to_str(r, self, &self) && jinja_text_case(r, self.s, CASE_UPPER, out) &&
+           jinja_mark_like(r, self, out);
 }
 
 FILTER(f_lower)
 {
     (void)a, (void)args;
-    return jinja_to_str(r, self, &self) && jinja_text_case(r, self.s, CASE_LOWER, out);
+    return jinja_to_str(r, self, &self) && jinja_text_case(r, self.s, CASE_LOWER, out) &&
+           jinja_mark_like(r, self, out);
 }
 
 FILTER(f_capitalize)
 {
     (void)a, (void)args;
-    return jinja_to_str(r, self, &self) && jinja_text_capitalize(r, self.s, out);
+    return jinja_to_str(r, self, &self) && jinja_text_capitalize(r, self.s, out) &&
+           jinja_mark_like(r, self, out);
 }
 
 /* Where a word begins for this filter, which differs from str.title. */
@@ -73,7 +76,8 @@ FILTER(f_trim)
 {
     (void)args;
     return jinja_to_str(r, self, &self) &&
-           jinja_text_strip(r, self.s, a[0], STRIP_LEFT | STRIP_RIGHT, out);
+           jinja_text_strip(r, self.s, a[0], STRIP_LEFT | STRIP_RIGHT, out) &&
+           jinja_mark_like(r, self, out);
 }
 
 FILTER(f_string)
@@ -146,7 +150,7 @@ FILTER(f_center)
     (void)args;
     int64_t width;
     return jinja_to_str(r, self, &self) && jinja_arg_int(r, a[0], "width", 80, &width) &&
-           jinja_text_center(r, self.s, width, NULL, out);
+           jinja_text_center(r, self.s, width, NULL, out) && jinja_mark_like(r, self, out);
 }
 
 /* What stands before each line but the first. */
@@ -202,20 +206,23 @@ FILTER(f_truncate)
     (void)args;
     static const struct text dots = {.p = "...", .n = 3, .n_chars = 3, .trusted = true};
     const struct text *end = &dots, *t;
-    int64_t length, leeway;
+    int64_t length, leeway, n;
     if (!jinja_arg_int(r, a[0], "length", 255, &length) ||
         !jinja_arg_int(r, a[3], "leeway", 5, &leeway) ||
-        (a[2].kind != KIND_MISSING && !jinja_arg_text(r, a[2], "end", &end)) ||
-        !jinja_arg_text(r, self, "truncate", &t))
+        (a[2].kind != KIND_MISSING && !jinja_arg_text(r, a[2], "end", &end)))
         return false;
     if (length < (int64_t)end->n_chars)
         return jinja_fail(r, "expected length >= %u, got %lld", end->n_chars, (long long)length);
     if (leeway < 0)
         return jinja_fail(r, "expected leeway >= 0, got %lld", (long long)leeway);
-    if ((int64_t)t->n_chars <= length || (int64_t)t->n_chars - length <= leeway) {
+    if (!jinja_has_len(self, &n))
+        return jinja_fail(r, "object of type '%s' has no len()", jinja_type_name(self));
+    if (n <= length || n - length <= leeway) {
         *out = self;
         return true;
     }
+    if (!jinja_arg_text(r, self, "truncate", &t))
+        return false;
     size_t keep = jinja_text_offset(t, (size_t)(length - end->n_chars));
     if (!jinja_is_true(a[1])) { // not in the middle of a word
         ptrdiff_t blank = str_rchr(str_n(t->p, keep), ' ');
@@ -242,7 +249,7 @@ FILTER(f_wordcount)
         in_word = word;
     }
     *out = jinja_int(n);
-    return jinja_step(r, self.s->n / 16);
+    return jinja_step(r, self.s->n / 4);
 }
 
 static void put_quoted(struct sink *s, const struct text *t, bool query)
@@ -341,12 +348,12 @@ FILTER(f_filesizeformat)
     static const char *const decimal[] = {"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"};
     static const char *const binary[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"};
     bool by_1024 = jinja_is_true(a[0]);
-    struct value number;
-    struct args none = {0};
-    if (self.kind == KIND_UNDEFINED)
-        return jinja_fail_undef(r, self);
-    if (!jinja_builtin_call(r, jinja_filter_find(STR("float")), self, &none, &number))
+    struct value number, none = {.kind = KIND_NONE};
+    struct args fallback = {.pos = &none, .n_pos = 1};
+    if (!jinja_builtin_call(r, jinja_filter_find(STR("float")), self, &fallback, &number))
         return false;
+    if (number.kind != KIND_FLOAT)
+        return jinja_fail(r, "this %s is not a number", jinja_type_name(self));
     double v = number.f, base = by_1024 ? 1024 : 1000, unit = base;
     char text[400];
     if (v == 1) {

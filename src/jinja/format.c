@@ -318,6 +318,8 @@ static bool convert(struct percent *p, struct spec *f, struct value arg)
     }
     default: return convert_number(p, f, arg);
     }
+    if (p->t->markup && !jinja_escape(p->r, text, &text))
+        return false;
     if (!f->align)
         f->align = '>';
     f->fill = NULL;
@@ -396,7 +398,7 @@ bool jinja_percent(struct render *r, const struct text *fmt, struct value args, 
                           args.kind != KIND_UNDEFINED && args.kind != KIND_RANGE;
     if (left)
         return jinja_fail(r, "not all arguments converted during string formatting");
-    return jinja_sink_end(&s, out);
+    return jinja_sink_end(&s, out) && jinja_mark_like(r, jinja_str(fmt), out);
 }
 
 /* ---- "...".format(args) ---- */

@@ -46,8 +46,27 @@ TEST_IF(t_iterable, iterable(self))
 TEST_IF(t_callable, callable(self))
 TEST_IF(t_escaped, self.kind == KIND_STR && self.s->markup)
 TEST_IF(t_sameas, jinja_same(self, a[0]))
-TEST_IF(t_filter, self.kind == KIND_STR && jinja_filter_find(jinja_text_str(self.s)))
-TEST_IF(t_test, self.kind == KIND_STR && jinja_test_find(jinja_text_str(self.s)))
+
+static bool known(struct render *r, struct value name, bool filter, struct value *out)
+{
+    if (!jinja_hashable(name))
+        return jinja_fail(r, "unhashable type: '%s'", jinja_type_name(name));
+    str s = name.kind == KIND_STR ? jinja_text_str(name.s) : STR("");
+    *out = jinja_bool(filter ? jinja_filter_find(s) != NULL : jinja_test_find(s) != NULL);
+    return true;
+}
+
+TEST(t_filter)
+{
+    (void)a, (void)args;
+    return known(r, self, true, out);
+}
+
+TEST(t_test)
+{
+    (void)a, (void)args;
+    return known(r, self, false, out);
+}
 
 static bool case_of(struct render *r, struct value self, const char *method, struct value *out)
 {

@@ -368,6 +368,8 @@ MUST_CHECK bool jinja_text_sub(struct render *r, const struct text *t, size_t fr
 bool jinja_text_trust_at(const struct text *t, size_t at);
 bool jinja_text_trusted(const struct text *t);                // all of it
 size_t jinja_text_offset(const struct text *t, size_t chars); // byte offset of a code point
+/* Byte offset of the first match, or -1. */
+MUST_CHECK bool jinja_text_find(struct render *r, str in, const struct text *what, ptrdiff_t *at);
 str jinja_text_str(const struct text *t);
 uint32_t jinja_text_count(str s); // code points of valid UTF-8
 
@@ -387,6 +389,7 @@ size_t jinja_char_map(int32_t c, enum casing to, int32_t out[3]);
 MUST_CHECK bool jinja_text_case(struct render *r, const struct text *t, enum casing to,
                                 struct value *out);
 MUST_CHECK bool jinja_text_title(struct render *r, const struct text *t, struct value *out);
+MUST_CHECK bool jinja_text_swapcase(struct render *r, const struct text *t, struct value *out);
 MUST_CHECK bool jinja_text_capitalize(struct render *r, const struct text *t, struct value *out);
 
 /* ---- Values (value.c) ---- */
@@ -491,6 +494,8 @@ MUST_CHECK bool jinja_attr(struct render *r, struct value of, struct value name,
 MUST_CHECK bool jinja_item(struct render *r, struct value of, struct value key, struct value *out);
 MUST_CHECK bool jinja_escape(struct render *r, struct value v, struct value *out);
 MUST_CHECK bool jinja_mark(struct render *r, struct value *v); // a string: sets its markup flag
+/* What a method of `of` made (a string, or a list or tuple of them) is markup if `of` is. */
+MUST_CHECK bool jinja_mark_like(struct render *r, struct value of, struct value *v);
 MUST_CHECK bool jinja_percent(struct render *r, const struct text *fmt, struct value args,
                               struct value *out);
 struct args;

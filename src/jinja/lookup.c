@@ -134,7 +134,8 @@ static bool find_index(struct render *r, struct value of, int64_t i, struct valu
     } else if (of.kind == KIND_STR) {
         size_t from = jinja_text_offset(of.s, (size_t)i);
         size_t to = jinja_text_offset(of.s, (size_t)i + 1);
-        return jinja_step(r, from / 32) && jinja_text_sub(r, of.s, from, to - from, out);
+        return jinja_step(r, from / 32) && jinja_text_sub(r, of.s, from, to - from, out) &&
+               jinja_mark_like(r, of, out);
     } else {
         *out = of.l->v[i];
     }
@@ -268,7 +269,7 @@ static bool slice(struct render *r, struct value of, const struct value part[3],
         count = (from - to - 1) / -step + 1;
 
     if (of.kind == KIND_STR)
-        return slice_text(r, of.s, from, count, step, out);
+        return slice_text(r, of.s, from, count, step, out) && jinja_mark_like(r, of, out);
     if (of.kind == KIND_RANGE)
         return slice_range(r, of.r, from, to, count, step, out);
     if (!jinja_list_new(r, of.kind, (size_t)count, out))

@@ -42,24 +42,7 @@ METHOD(m_capitalize)
 METHOD(m_swapcase)
 {
     (void)a, (void)args;
-    struct sink s;
-    jinja_sink_init(&s, r);
-    for (str rest = jinja_text_str(self.s); rest.n && !s.failed;) {
-        size_t at = (size_t)(rest.p - self.s->p);
-        int32_t c = utf8_next(&rest), form[3];
-        size_t n = 1;
-        form[0] = c;
-        if (jinja_char_upper(c))
-            n = jinja_char_map(c, CASE_LOWER, form);
-        else if (jinja_char_lower(c))
-            n = jinja_char_map(c, CASE_UPPER, form);
-        for (size_t i = 0; i < n; i++) {
-            char utf8[4];
-            jinja_sink_put(&s, str_n(utf8, utf8_put(utf8, (uint32_t)form[i])),
-                           jinja_text_trust_at(self.s, at));
-        }
-    }
-    return jinja_sink_end(&s, out);
+    return jinja_text_swapcase(r, self.s, out);
 }
 
 /* ---- Questions ---- */
@@ -87,7 +70,7 @@ static bool is_alnum(int32_t c)
     {                                                                                              \
         (void)a, (void)args;                                                                       \
         *out = jinja_bool(all_chars(self.s, pred, empty));                                         \
-        return jinja_step(r, self.s->n / 16);                                                      \
+        return jinja_step(r, self.s->n / 4);                                                       \
     }
 
 QUESTION(m_isalnum, is_alnum, false)
@@ -117,14 +100,14 @@ METHOD(m_isupper)
 {
     (void)a, (void)args;
     *out = jinja_bool(one_case(self.s, true));
-    return jinja_step(r, self.s->n / 16);
+    return jinja_step(r, self.s->n / 4);
 }
 
 METHOD(m_islower)
 {
     (void)a, (void)args;
     *out = jinja_bool(one_case(self.s, false));
-    return jinja_step(r, self.s->n / 16);
+    return jinja_step(r, self.s->n / 4);
 }
 
 METHOD(m_istitle)
@@ -139,7 +122,7 @@ METHOD(m_istitle)
         any |= in_word;
     }
     *out = jinja_bool(ok && any);
-    return jinja_step(r, self.s->n / 16);
+    return jinja_step(r, self.s->n / 4);
 }
 
 METHOD(m_isidentifier)
@@ -148,7 +131,7 @@ METHOD(m_isidentifier)
     str s = jinja_text_str(self.s);
     bool digit = s.n && s.p[0] >= '0' && s.p[0] <= '9';
     *out = jinja_bool(!digit && all_chars(self.s, jinja_char_word, false));
-    return jinja_step(r, s.n / 16);
+    return jinja_step(r, s.n / 4);
 }
 
 /* ---- Searching ---- */
@@ -168,19 +151,31 @@ static bool window(struct render *r, const struct text *t, struct value start, s
 }
 
 /* Byte offset of a match in [from, to), or -1. */
-static ptrdiff_t search(const struct text *t, const struct text *what, size_t from, size_t to,
-                        bool last)
+static bool search(struct render *r, const struct text *t, const struct text *what, size_t from,
+                   size_t to, bool last, ptrdiff_t *found)
 {
+    *found = -1;
     if (from > to || what->n > to - from)
-        return -1;
+        return true;
     if (!last) {
-        ptrdiff_t at = str_find(str_sub(jinja_text_str(t), from, to - from), jinja_text_str(what));
-        return at < 0 ? -1 : at + (ptrdiff_t)from;
+        ptrdiff_t at;
+        if (!jinja_text_find(r, str_sub(jinja_text_str(t), from, to - from), what, &at))
+            return false;
+        *found = at < 0 ? -1 : at + (ptrdiff_t)from;
+        return true;
     }
-    for (size_t at = to - what->n + 1; at > from; at--)
-        if (memcmp(t->p + at - 1, what->p, what->n) == 0)
-            return (ptrdiff_t)at - 1;
-    return -1;
+    for (size_t at = to - what->n + 1; at > from; at--) {
+        size_t same = 0;
+        while (same < what->n && t->p[at - 1 + same] == what->p[same])
+            same++;
+        if (!jinja_step(r, same / 8 + (at % 8 == 0)))
+            return false;
+        if (same == what->n) {
+            *found = (ptrdiff_t)at - 1;
+            return true;
+        }
+    }
+    return true;
 }
 
 static bool find(struct render *r, struct value self, struct value *a, bool last, bool must,
@@ -188,11 +183,11 @@ static bool find(struct render *r, struct value self, struct value *a, bool last
 {
     const struct text *what;
     size_t from, to;
-    if (!jinja_arg_text(r, a[0], "substring", &what) ||
-        !window(r, self.s, a[1], a[2], &from, &to) ||
-        !jinja_step(r, last ? (self.s->n / 8) * (1 + what->n / 32) : 0))
+    if (!jinja_arg_text(r, a[0], "substring", &what) || !window(r, self.s, a[1], a[2], &from, &to))
         return false;
-    ptrdiff_t at = search(self.s, what, from, to, last);
+    ptrdiff_t at;
+    if (!search(r, self.s, what, from, to, last, &at))
+        return false;
     if (at < 0 && must)
         return jinja_fail(r, "substring not found");
     *out = jinja_int(at < 0 ? -1 : (int64_t)jinja_text_count(str_n(self.s->p, (size_t)at)));
@@ -237,7 +232,9 @@ METHOD(m_count)
         return true;
     }
     for (;; n++) {
-        ptrdiff_t at = search(self.s, what, from, to, false);
+        ptrdiff_t at;
+        if (!search(r, self.s, what, from, to, false, &at))
+            return false;
         if (at < 0)
             break;
         from = (size_t)at + what->n;
@@ -370,7 +367,9 @@ static bool split_on(struct render *r, const struct text *t, const struct text *
 {
     size_t from = 0;
     while (max < 0 || (int64_t)out->n < max) {
-        ptrdiff_t at = search(t, sep, from, t->n, false);
+        ptrdiff_t at;
+        if (!search(r, t, sep, from, t->n, false, &at))
+            return false;
         if (at < 0)
             break;
         if (!push_part(r, t, from, (size_t)at, out))
@@ -394,10 +393,12 @@ static bool rsplit_on(struct render *r, const struct text *t, const struct text 
 {
     size_t to = t->n;
     while (max < 0 || (int64_t)out->n < max) {
-        ptrdiff_t at = search(t, sep, 0, to, true);
+        ptrdiff_t at;
+        if (!search(r, t, sep, 0, to, true, &at))
+            return false;
         if (at < 0)
             break;
-        if (!jinja_step(r, (to - (size_t)at) / 8) || !push_part(r, t, (size_t)at + sep->n, to, out))
+        if (!push_part(r, t, (size_t)at + sep->n, to, out))
             return false;
         to = (size_t)at;
     }
@@ -446,7 +447,7 @@ static bool split(struct render *r, struct value self, struct value *a, bool rig
     int64_t max;
     const struct text *sep = NULL;
     if (!jinja_arg_int(r, a[1], "maxsplit", -1, &max) || !jinja_list_new(r, KIND_LIST, 0, out) ||
-        !jinja_step(r, self.s->n / 16))
+        !jinja_step(r, self.s->n / 4))
         return false;
     if (a[0].kind == KIND_MISSING || a[0].kind == KIND_NONE)
         return right ? rsplit_space(r, self.s, max, out->l) : split_space(r, self.s, max, out->l);
@@ -472,8 +473,11 @@ METHOD(m_rsplit)
 METHOD(m_splitlines)
 {
     (void)args;
-    return jinja_list_new(r, KIND_LIST, 0, out) &&
-           jinja_text_lines(r, self.s, jinja_is_true(a[0]), out->l);
+    int64_t keep;
+    if (a[0].kind == KIND_NONE)
+        return jinja_fail(r, "keepends must be an integer");
+    return jinja_arg_int(r, a[0], "keepends", 0, &keep) && jinja_list_new(r, KIND_LIST, 0, out) &&
+           jinja_text_lines(r, self.s, keep != 0, out->l);
 }
 
 static bool partition(struct render *r, struct value self, struct value *a, bool last,
@@ -484,12 +488,13 @@ static bool partition(struct render *r, struct value self, struct value *a, bool
         return false;
     if (sep->n == 0)
         return jinja_fail(r, "empty separator");
-    ptrdiff_t at = search(t, sep, 0, t->n, last);
+    ptrdiff_t at;
+    if (!search(r, t, sep, 0, t->n, last, &at))
+        return false;
     size_t from = at >= 0 ? (size_t)at : last ? 0 : t->n;
     size_t to = at >= 0 ? from + sep->n : from;
-    return jinja_step(r, t->n / 8) && jinja_list_new(r, KIND_TUPLE, 3, out) &&
-           push_part(r, t, 0, from, out->l) && push_part(r, t, from, to, out->l) &&
-           push_part(r, t, to, t->n, out->l);
+    return jinja_list_new(r, KIND_TUPLE, 3, out) && push_part(r, t, 0, from, out->l) &&
+           push_part(r, t, from, to, out->l) && push_part(r, t, to, t->n, out->l);
 }
 
 METHOD(m_partition)
@@ -519,6 +524,8 @@ METHOD(m_join)
             return false;
         if (!more)
             break;
+        if (self.s->markup && !jinja_escape(r, v, &v))
+            return false;
         if (v.kind != KIND_STR)
             return jinja_fail(r, "sequence item %zu: expected str instance, %s found", i,
                               jinja_type_name(v));
@@ -598,6 +605,8 @@ METHOD(m_expandtabs)
     int64_t size, col = 0;
     if (!jinja_arg_int(r, a[0], "tabsize", 8, &size))
         return false;
+    if (size > INT32_MAX || size < INT32_MIN)
+        return jinja_fail(r, "tabsize is too large");
     struct sink s;
     jinja_sink_init(&s, r);
     for (str rest = jinja_text_str(self.s); rest.n && !s.failed;) {

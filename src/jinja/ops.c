@@ -139,6 +139,19 @@ bool jinja_mark(struct render *r, struct value *v)
     return true;
 }
 
+bool jinja_mark_like(struct render *r, struct value of, struct value *v)
+{
+    if (of.kind != KIND_STR || !of.s->markup)
+        return true;
+    if (v->kind == KIND_STR)
+        return v->s->markup || jinja_mark(r, v);
+    if (v->kind == KIND_LIST || v->kind == KIND_TUPLE)
+        for (size_t i = 0; i < v->l->n; i++)
+            if (v->l->v[i].kind == KIND_STR && !jinja_mark(r, &v->l->v[i]))
+                return false;
+    return true;
+}
+
 static bool add_strings(struct render *r, struct value a, struct value b, struct value *out)
 {
     bool markup = a.s->markup || b.s->markup;

@@ -382,7 +382,7 @@ static struct node *parse_for(struct parser *p, struct node *n)
 
 static struct node *parse_if(struct parser *p, struct node *n)
 {
-    static const char *const ends[] = {"elif", "else", "endif", NULL};
+    static const char *const ends[] = {"endif", "elif", "else", NULL};
     struct node *first = n;
     p->soft++;
     for (;;) {

@@ -105,6 +105,8 @@ static void show_printf(struct sink *s, const char *fmt, ...)
 static void repr_inner(struct sink *s, struct value v)
 {
     char text[40];
+    struct value length;
+    bool found;
     switch (v.kind) {
     case KIND_MISSING:
     case KIND_UNDEFINED: jinja_sink_c(s, "Undefined"); break;
@@ -143,8 +145,12 @@ static void repr_inner(struct sink *s, struct value v)
         jinja_sink_c(s, ">");
         break;
     case KIND_LOOP:
+        if (!jinja_loop_attr(s->r, v.loop, STR("length"), &length, &found)) {
+            s->failed = true;
+            return;
+        }
         show_printf(s, "<LoopContext %lld/%lld>", (long long)v.loop->index0 + 1,
-                    (long long)v.loop->length);
+                    (long long)length.i);
         break;
     // Python shows addresses here; nothing can depend on them.
     case KIND_BUILTIN: show_printf(s, "<built-in method %s>", v.fn->fn->name); break;

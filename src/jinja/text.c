@@ -118,7 +118,7 @@ static bool sink_room(struct sink *s, size_t n)
         s->failed = true;
         return false;
     }
-    if (!jinja_step(s->r, n / 32)) {
+    if (!jinja_step(s->r, 1 + n / 32)) {
         s->failed = true;
         return false;
     }
@@ -218,5 +218,14 @@ bool jinja_sink_end(struct sink *s, struct value *out)
         t->runs = s->runs;
         t->n_runs = (uint32_t)s->n_runs;
     }
+    return true;
+}
+
+bool jinja_text_find(struct render *r, str in, const struct text *what, ptrdiff_t *at)
+{
+    // Long needles cost the search more than their length.
+    if (!jinja_step(r, 1 + in.n / 32 + (what->n > 64 ? (in.n + what->n) / 4 : 0)))
+        return false;
+    *at = str_find(in, jinja_text_str(what));
     return true;
 }

@@ -31,9 +31,11 @@ bool jinja_text_strip(struct render *r, const struct text *t, struct value chars
     if (chars.kind == KIND_UNDEFINED ||
         (chars.kind != KIND_STR && chars.kind != KIND_NONE && chars.kind != KIND_MISSING))
         return jinja_fail(r, "strip argument must be a string or none");
-    size_t from = 0, to = t->n, cost = chars.kind == KIND_STR ? chars.s->n : 1;
+    size_t from = 0, to = t->n, cost = chars.kind == KIND_STR ? 1 + chars.s->n / 8 : 1;
     while ((sides & STRIP_LEFT) && from < to) {
         str rest = str_from(jinja_text_str(t), from);
+        if (!jinja_step(r, cost))
+            return false;
         if (!strips(utf8_next(&rest), chars))
             break;
         from = t->n - rest.n;
@@ -41,12 +43,13 @@ bool jinja_text_strip(struct render *r, const struct text *t, struct value chars
     while ((sides & STRIP_RIGHT) && to > from) {
         size_t at = char_before(t, to);
         str last = str_sub(jinja_text_str(t), at, to - at);
+        if (!jinja_step(r, cost))
+            return false;
         if (!strips(utf8_next(&last), chars))
             break;
         to = at;
     }
-    return jinja_step(r, (from + t->n - to) * cost / 16) &&
-           jinja_text_sub(r, t, from, to - from, out);
+    return jinja_text_sub(r, t, from, to - from, out);
 }
 
 /* ---- Replace ---- */
@@ -86,18 +89,17 @@ bool jinja_text_replace(struct render *r, const struct text *t, const struct tex
     if (!jinja_step(r, t->n / 32))
         return false;
     for (int64_t done = 0; !s.failed && (count < 0 || done < count); done++) {
-        ptrdiff_t at = str_find(rest, jinja_text_str(old));
+        ptrdiff_t at;
+        if (!jinja_text_find(r, rest, old, &at))
+            return false;
         if (at < 0)
             break;
-        if (!jinja_step(r, 1))
-            return false;
         jinja_sink_text(&s, t, (size_t)(rest.p - t->p), (size_t)at);
         jinja_sink_all(&s, with);
         rest = str_from(rest, (size_t)at + old->n);
     }
     if (rest.n == t->n) { // nothing was found
-        *out = jinja_str(t);
-        return !s.failed;
+        return !s.failed && jinja_text_sub(r, t, 0, t->n, out);
     }
     jinja_sink_text(&s, t, (size_t)(rest.p - t->p), rest.n);
     return jinja_sink_end(&s, out);
@@ -129,7 +131,7 @@ bool jinja_text_lines(struct render *r, const struct text *t, bool keep_ends, st
             return false;
         from = next;
     }
-    return jinja_step(r, t->n / 32);
+    return jinja_step(r, t->n / 4);
 }
 
 /* ---- Padding ---- */

@@ -257,3 +257,21 @@ bool jinja_text_title(struct render *r, const struct text *t, struct value *out)
     }
     return jinja_sink_end(&s, out);
 }
+
+bool jinja_text_swapcase(struct render *r, const struct text *t, struct value *out)
+{
+    struct sink s;
+    jinja_sink_init(&s, r);
+    for (str rest = jinja_text_str(t); rest.n && !s.failed;) {
+        size_t at = (size_t)(rest.p - t->p);
+        int32_t c = utf8_next(&rest);
+        size_t n = (size_t)(rest.p - t->p) - at;
+        if (jinja_char_upper(c))
+            map_part(&s, t, at, n, CASE_LOWER);
+        else if (jinja_char_lower(c))
+            map_part(&s, t, at, n, CASE_UPPER);
+        else
+            jinja_sink_text(&s, t, at, n);
+    }
+    return jinja_sink_end(&s, out);
+}

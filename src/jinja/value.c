@@ -368,7 +368,7 @@ static bool eq_lists(struct render *r, const struct list *a, const struct list *
 {
     *out = a->n == b->n;
     for (size_t i = 0; i < a->n && *out; i++)
-        if (!jinja_eq(r, a->v[i], b->v[i], out))
+        if (!jinja_step(r, 1) || !jinja_eq(r, a->v[i], b->v[i], out))
             return false;
     return true;
 }
@@ -502,8 +502,11 @@ bool jinja_contains(struct render *r, struct value item, struct value in, bool *
         if (item.kind != KIND_STR)
             return jinja_fail(r, "'in <string>' requires string as left operand, not %s",
                               jinja_type_name(item));
-        *out = str_find(jinja_text_str(in.s), jinja_text_str(item.s)) >= 0;
-        return jinja_step(r, in.s->n / 32 + 1);
+        ptrdiff_t at;
+        if (!jinja_text_find(r, jinja_text_str(in.s), item.s, &at))
+            return false;
+        *out = at >= 0;
+        return true;
     }
     if (in.kind == KIND_DICT || (in.kind == KIND_VIEW && in.view == VIEW_KEYS)) {
         if (!jinja_dict_get(r, in.d, item, &found))

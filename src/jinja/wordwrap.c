@@ -133,22 +133,63 @@ static int64_t chars_in(const struct wrap *w, size_t from, size_t to)
 }
 
 /* How much of a chunk too long for any line goes on this one. */
-static size_t cut_long(const struct wrap *w, size_t from, size_t end, int64_t space)
+static bool cut_long(const struct wrap *w, size_t from, size_t end, int64_t space, size_t *to)
 {
     struct value chunk;
-    size_t take = 0;
     if (!jinja_text_sub(w->r, w->t, from, end - from, &chunk))
-        return 0;
-    take = from + jinja_text_offset(chunk.s, (size_t)(space < 1 ? 1 : space));
-    if (w->break_hyphens) {
-        ptrdiff_t hyphen = str_rchr(str_n(w->t->p + from, take - from), '-');
-        bool text_before = false;
-        for (ptrdiff_t i = 0; i < hyphen; i++)
-            text_before |= w->t->p[from + (size_t)i] != '-';
-        if (hyphen > 0 && text_before)
-            take = from + (size_t)hyphen + 1;
+        return false;
+    *to = from + jinja_text_offset(chunk.s, (size_t)space);
+    if (!w->break_hyphens)
+        return true;
+    ptrdiff_t hyphen = str_rchr(str_n(w->t->p + from, *to - from), '-');
+    bool text_before = false;
+    for (ptrdiff_t i = 0; i < hyphen; i++)
+        text_before |= w->t->p[from + (size_t)i] != '-';
+    if (hyphen > 0 && text_before)
+        *to = from + (size_t)hyphen + 1;
+    return true;
+}
+
+/* Is the chunk nothing but white space?  (Here any of Unicode's counts.) */
+static bool chunk_blank(const struct wrap *w, size_t from, size_t to)
+{
+    for (str rest = str_sub(jinja_text_str(w->t), from, to - from); rest.n;)
+        if (!jinja_char_space(utf8_next(&rest)))
+            return false;
+    return true;
+}
+
+/* One line of output from chunk *i at byte *at on. */
+static bool next_line(struct wrap *w, size_t *i, size_t *at)
+{
+    size_t from = *at, last = *at; // where the last chunk of the line starts
+    int64_t used = 0;
+    while (*i < w->n_chunks) {
+        int64_t n = chars_in(w, *at, w->ends[*i]);
+        if (used + n > w->width)
+            break;
+        used += n;
+        last = *at;
+        *at = w->ends[(*i)++];
     }
-    return take;
+    if (*i < w->n_chunks && chars_in(w, *at, w->ends[*i]) > w->width) {
+        size_t end = w->ends[*i];
+        if (w->break_long) {
+            last = *at; // a piece of no length keeps the blanks before it, as in Python
+            if (!cut_long(w, *at, end, w->width - used, at))
+                return false;
+        } else if (*at == from) {
+            last = *at;
+            *at = end;
+        }
+        *i += *at == end;
+    }
+    size_t end = chunk_blank(w, last, *at) ? last : *at;
+    struct value line;
+    if (!jinja_step(w->r, 1 + (*at - from) / 4))
+        return false;
+    return end == from || (jinja_text_sub(w->r, w->t, from, end - from, &line) &&
+                           jinja_list_push(w->r, w->out, line));
 }
 
 static bool wrap_line(struct wrap *w)
@@ -159,38 +200,9 @@ static bool wrap_line(struct wrap *w)
     if (!make_chunks(w))
         return false;
     while (i < w->n_chunks) {
-        if (w->out->n && blank(char_at(w->t, at))) { // a line does not start blank, the first may
+        if (w->out->n && chunk_blank(w, at, w->ends[i])) // only the first line may start blank
             at = w->ends[i++];
-            if (i == w->n_chunks)
-                break;
-        }
-        size_t from = at, end = at;
-        int64_t used = 0;
-        while (i < w->n_chunks) {
-            int64_t n = chars_in(w, at, w->ends[i]);
-            if (used + n > w->width)
-                break;
-            used += n;
-            at = end = w->ends[i++];
-        }
-        if (i < w->n_chunks && chars_in(w, at, w->ends[i]) > w->width) {
-            if (w->break_long)
-                at = end = cut_long(w, at, w->ends[i], w->width - used);
-            else if (end == from)
-                at = end = w->ends[i];
-            if (at == w->ends[i])
-                i++;
-        }
-        size_t last = end;
-        while (last > from && blank((unsigned char)w->t->p[last - 1]))
-            last--;
-        struct value line;
-        if (!jinja_step(w->r, 1 + (end - from) / 4))
-            return false;
-        if (last == from)
-            continue;
-        if (!jinja_text_sub(w->r, w->t, from, last - from, &line) ||
-            !jinja_list_push(w->r, w->out, line))
+        if (i < w->n_chunks && !next_line(w, &i, &at))
             return false;
     }
     return true;
