@@ -72,10 +72,9 @@ static bool call_joiner(struct render *r, struct list *l, struct value *out)
 static bool call_bound(struct render *r, const struct bound *b, struct args *args,
                        struct value *out)
 {
-    static const char *const as_given[] = {"split",      "rsplit",   "splitlines", "partition",
-                                           "rpartition", "join",     "format",     "format_map",
-                                           "startswith", "endswith", "find",       "rfind",
-                                           "index",      "rindex",   "count"};
+    static const char *const as_given[] = {
+        "split",    "rsplit", "splitlines", "join",  "format", "format_map", "startswith",
+        "endswith", "find",   "rfind",      "index", "rindex", "count"};
     struct value self = b->self;
     struct args escaped = *args;
     if (self.kind != KIND_STR || !self.s->markup)
@@ -207,7 +206,7 @@ bool jinja_macro_call(struct render *r, struct macro *m, struct args *args, stru
 
     r->depth++;
     bool ok = bind_parameters(r, m->sig, &own, s) && bind_special(r, m, &own, s) &&
-              bind_defaults(r, m->sig, s) &&
+              jinja_scope_hide(r, s, m->sig->hidden) && bind_defaults(r, m->sig, s) &&
               jinja_exec_capture(r, m->sig->body, s, out) != FLOW_FAIL;
     r->depth--;
     return ok;

@@ -14,10 +14,12 @@ static bool eval_name(struct render *r, const struct node *n, struct scope *s, s
 {
     for (; s; s = s->up) {
         for (int i = 0; i < s->n; i++) {
-            if (s->b[i].sym == n->sym && s->b[i].val.kind != KIND_MISSING) {
-                *out = s->b[i].val;
-                return true;
-            }
+            if (s->b[i].sym != n->sym)
+                continue;
+            if (s->b[i].val.kind == KIND_MISSING) // the scope's own, and not set yet
+                return jinja_undef_name(r, r->t->sym_text[n->sym], out);
+            *out = s->b[i].val;
+            return true;
         }
     }
     return jinja_undef_name(r, r->t->sym_text[n->sym], out);

@@ -35,6 +35,25 @@ bool jinja_scope_set(struct render *r, struct scope *s, int sym, struct value v)
     return true;
 }
 
+bool jinja_scope_hide(struct render *r, struct scope *s, const struct hidden *hidden)
+{
+    struct value nothing = {.kind = KIND_MISSING};
+    for (int i = 0; hidden && i < hidden->n; i++) {
+        bool there = false;
+        for (int k = 0; k < s->n; k++)
+            there |= s->b[k].sym == hidden->sym[i];
+        if (!jinja_step(r, 1) || (!there && !jinja_scope_set(r, s, hidden->sym[i], nothing)))
+            return false;
+    }
+    return true;
+}
+
+struct scope *jinja_scope_in(struct render *r, struct scope *up, const struct hidden *hidden)
+{
+    struct scope *s = jinja_scope_new(r, up);
+    return s && jinja_scope_hide(r, s, hidden) ? s : NULL;
+}
+
 /* What a macro may look at later must not be reused. */
 static void capture(struct scope *s)
 {
@@ -269,7 +288,8 @@ static enum flow run_loop(struct render *r, struct loop *l)
             return FLOW_FAIL;
         s->n = 0;
         struct value self = {.kind = KIND_LOOP, .loop = l};
-        if (!jinja_scope_set(r, s, SYM_LOOP, self) || !assign(r, n->a, s, v))
+        if (!jinja_scope_set(r, s, SYM_LOOP, self) || !jinja_scope_hide(r, s, n->hidden) ||
+            !assign(r, n->a, s, v))
             return FLOW_FAIL;
         flow = jinja_exec(r, n->kids[0], s);
         if (flow == FLOW_FAIL)
@@ -279,7 +299,7 @@ static enum flow run_loop(struct render *r, struct loop *l)
     }
     if (!none || n->n < 2)
         return FLOW_NEXT;
-    s = jinja_scope_new(r, l->scope);
+    s = jinja_scope_in(r, l->scope, n->hidden2);
     return s ? jinja_exec(r, n->kids[1], s) : FLOW_FAIL;
 }
 
@@ -339,7 +359,7 @@ static enum flow exec_set(struct render *r, const struct node *n, struct scope *
 static enum flow exec_set_block(struct render *r, const struct node *n, struct scope *s)
 {
     struct value v;
-    struct scope *inner = jinja_scope_new(r, s);
+    struct scope *inner = jinja_scope_in(r, s, n->hidden);
     enum flow flow = inner ? jinja_exec_capture(r, n->b, inner, &v) : FLOW_FAIL;
     if (flow != FLOW_NEXT)
         return flow;
@@ -362,7 +382,7 @@ static enum flow put_text(struct render *r, struct value v)
 static enum flow exec_filter_block(struct render *r, const struct node *n, struct scope *s)
 {
     struct value v;
-    struct scope *inner = jinja_scope_new(r, s);
+    struct scope *inner = jinja_scope_in(r, s, n->hidden);
     enum flow flow = inner ? jinja_exec_capture(r, n->b, inner, &v) : FLOW_FAIL;
     if (flow != FLOW_NEXT)
         return flow;
@@ -405,7 +425,7 @@ static enum flow exec_call_block(struct render *r, const struct node *n, struct 
 
 static enum flow exec_with(struct render *r, const struct node *n, struct scope *s)
 {
-    struct scope *inner = jinja_scope_new(r, s);
+    struct scope *inner = jinja_scope_in(r, s, n->hidden);
     if (!inner)
         return FLOW_FAIL;
     for (int i = 0; i + 1 < n->n; i += 2) {
@@ -418,7 +438,7 @@ static enum flow exec_with(struct render *r, const struct node *n, struct scope 
 
 static enum flow exec_scope(struct render *r, const struct node *n, struct scope *s)
 {
-    struct scope *inner = jinja_scope_new(r, s);
+    struct scope *inner = jinja_scope_in(r, s, n->hidden);
     return inner ? jinja_exec(r, n->a, inner) : FLOW_FAIL;
 }
 

@@ -241,8 +241,10 @@ static bool f_int(struct render *r, struct value self, struct value *a, struct a
     int64_t base, i = 0;
     double d;
     struct value fallback = a[0].kind == KIND_MISSING ? jinja_int(0) : a[0];
-    if (!jinja_arg_int(r, a[1], "base", 10, &base))
-        return false;
+    if (a[1].kind == KIND_MISSING)
+        base = 10;
+    else if (!jinja_as_int(a[1], &base))
+        base = -1; // of use to strings only; Python then tries a float
     if (self.kind == KIND_UNDEFINED)
         return jinja_fail_undef(r, self);
     if (self.kind == KIND_STR) {

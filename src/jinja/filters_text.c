@@ -3,6 +3,7 @@
 
 #include "base/utf8.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #define FILTER(name)                                                                               \
@@ -198,7 +199,7 @@ FILTER(f_indent)
         }
         jinja_sink_all(&s, line);
     }
-    return jinja_sink_end(&s, out);
+    return jinja_sink_end(&s, out) && jinja_mark_like(r, self, out);
 }
 
 FILTER(f_truncate)
@@ -229,11 +230,14 @@ FILTER(f_truncate)
         if (blank >= 0)
             keep = (size_t)blank;
     }
+    struct value tail = jinja_str(end);
+    if (t->markup && !jinja_escape(r, tail, &tail))
+        return false;
     struct sink s;
     jinja_sink_init(&s, r);
     jinja_sink_text(&s, t, 0, keep);
-    jinja_sink_all(&s, end);
-    return jinja_sink_end(&s, out);
+    jinja_sink_all(&s, tail.s);
+    return jinja_sink_end(&s, out) && jinja_mark_like(r, self, out);
 }
 
 FILTER(f_wordcount)
@@ -359,8 +363,7 @@ FILTER(f_filesizeformat)
     if (v == 1) {
         snprintf(text, sizeof text, "1 Byte");
     } else if (v < base) {
-        snprintf(text, sizeof text, "%.0f Bytes",
-                 v < 0 ? -__builtin_floor(-v) : __builtin_floor(v));
+        snprintf(text, sizeof text, "%.0f Bytes", trunc(v) + 0.0); // no negative zero
     } else {
         size_t i = 0;
         for (unit *= base; i < 7 && !(v < unit); i++)

@@ -130,7 +130,10 @@ GLOBAL(g_raise)
     struct value text;
     if (!jinja_to_str(r, a[0], &text))
         return false;
-    return jinja_fail(r, "%.*s", STR_ARG(jinja_text_str(text.s)));
+    str s = jinja_text_str(text.s);
+    while (s.n && !*s.p) // a message is a C string
+        s = str_from(s, 1);
+    return jinja_fail(r, "%.*s", STR_ARG(s.n ? s : STR("the template gave up without a reason")));
 }
 
 /* strftime needs a C string whose output may be empty: a blank is put behind and taken off. */

@@ -40,7 +40,7 @@ struct jinja *jinja_compile(str src, struct err *e)
 {
     struct jinja *t = mem_calloc(1, sizeof *t);
     arena_init(&t->arena, COMPILED_MAX);
-    if (!take_source(t, src, e) || !jinja_parse(t, e)) {
+    if (!take_source(t, src, e) || !jinja_parse(t, e) || !jinja_names(t, e)) {
         jinja_free(t);
         return NULL;
     }
@@ -232,7 +232,7 @@ bool jinja_render(const struct jinja *t, const struct jinja_var *vars, size_t n_
     buf_clear(&out->text);
 
     r.globals = jinja_scope_new(&r, NULL);
-    struct scope *top = r.globals ? jinja_scope_new(&r, r.globals) : NULL;
+    struct scope *top = r.globals ? jinja_scope_in(&r, r.globals, t->hidden) : NULL;
     bool ok = top && bind_globals(&r) && bind_vars(&r, vars, n_vars) &&
               jinja_exec(&r, t->root, top) != FLOW_FAIL && deliver(&r, &sink, out);
     arena_fini(&arena);

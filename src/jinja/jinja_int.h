@@ -181,6 +181,12 @@ enum op {
 
 struct node;
 
+/* Names that a scope hides from the start (names.c). */
+struct hidden {
+    int n;
+    int sym[];
+};
+
 struct call_args {
     struct node **pos;
     int n_pos;
@@ -198,6 +204,7 @@ struct signature {
     bool wants_caller, wants_kwargs, wants_varargs;
     bool takes_caller; // "caller" is one of the parameters
     struct node *body;
+    struct hidden *hidden; // may be NULL, here and below
 };
 
 struct builtin;
@@ -216,12 +223,14 @@ struct node {
     struct call_args *args;
     struct signature *macro;
     const struct builtin *fn;
+    struct hidden *hidden, *hidden2; // of the scope that starts here; of a loop's else
 };
 
 struct jinja {
     struct arena arena;
     str src; // newlines made \n
     struct node *root;
+    struct hidden *hidden;
     str *syms;              // [n_syms] names, by symbol number
     struct value *sym_text; // the same as values
     int n_syms, cap_syms;
@@ -266,6 +275,9 @@ MUST_CHECK bool jinja_lex(struct jinja *t, struct token **out, size_t *n, struct
 
 /* Fills t->root from t->src. */
 MUST_CHECK bool jinja_parse(struct jinja *t, struct err *e);
+
+/* Fills the `hidden` of all scopes. */
+MUST_CHECK bool jinja_names(struct jinja *t, struct err *e);
 
 /* A parse error with line and column of byte `at`. */
 bool jinja_lex_fail(const struct jinja *t, size_t at, struct err *e, enum err_code code,
@@ -618,6 +630,9 @@ struct loop {
 enum flow { FLOW_FAIL, FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 
 struct scope *jinja_scope_new(struct render *r, struct scope *up);
+/* A scope in `up` that hides these names (NULL: none). */
+struct scope *jinja_scope_in(struct render *r, struct scope *up, const struct hidden *hidden);
+MUST_CHECK bool jinja_scope_hide(struct render *r, struct scope *s, const struct hidden *hidden);
 MUST_CHECK bool jinja_scope_set(struct render *r, struct scope *s, int sym, struct value v);
 MUST_CHECK bool jinja_eval(struct render *r, const struct node *n, struct scope *s,
                            struct value *out);

@@ -494,7 +494,9 @@ static bool partition(struct render *r, struct value self, struct value *a, bool
     size_t from = at >= 0 ? (size_t)at : last ? 0 : t->n;
     size_t to = at >= 0 ? from + sep->n : from;
     return jinja_list_new(r, KIND_TUPLE, 3, out) && push_part(r, t, 0, from, out->l) &&
-           push_part(r, t, from, to, out->l) && push_part(r, t, to, t->n, out->l);
+           push_part(r, t, from, to, out->l) &&
+           (at < 0 || !sep->markup || jinja_mark(r, &out->l->v[1])) &&
+           push_part(r, t, to, t->n, out->l);
 }
 
 METHOD(m_partition)
@@ -603,6 +605,8 @@ METHOD(m_expandtabs)
 {
     (void)args;
     int64_t size, col = 0;
+    if (a[0].kind == KIND_NONE)
+        return jinja_fail(r, "tabsize must be an integer");
     if (!jinja_arg_int(r, a[0], "tabsize", 8, &size))
         return false;
     if (size > INT32_MAX || size < INT32_MIN)

@@ -224,6 +224,7 @@ bool jinja_filter_tojson(struct render *r, struct value self, struct value *a, s
     struct sink s;
     struct dump d = {.r = r, .s = &s, .ascii = jinja_is_true(a[0]), .sort = jinja_is_true(a[3])};
     jinja_sink_init(&s, r);
-    return read_indent(&d, a[1]) && read_separators(&d, a[2]) && dump_value(&d, self, 0) &&
-           jinja_sink_end(&s, out);
+    // Python does not look at the indent of a single string.
+    return (self.kind == KIND_STR || read_indent(&d, a[1])) && read_separators(&d, a[2]) &&
+           dump_value(&d, self, 0) && jinja_sink_end(&s, out);
 }
