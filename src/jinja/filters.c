@@ -23,10 +23,11 @@ const struct builtin *jinja_filter_find(str name)
     return f;
 }
 
-bool jinja_arg_int(struct render *r, struct value v, const char *what, int64_t none, int64_t *out)
+bool jinja_arg_int(struct render *r, struct value v, const char *what, int64_t missing,
+                   int64_t *out)
 {
-    if (v.kind == KIND_MISSING || v.kind == KIND_NONE) {
-        *out = none;
+    if (v.kind == KIND_MISSING) {
+        *out = missing;
         return true;
     }
     if (v.kind == KIND_UNDEFINED)
@@ -34,6 +35,14 @@ bool jinja_arg_int(struct render *r, struct value v, const char *what, int64_t n
     if (!jinja_as_int(v, out))
         return jinja_fail(r, "%s must be an integer, not %s", what, jinja_type_name(v));
     return true;
+}
+
+bool jinja_arg_int_or_none(struct render *r, struct value v, const char *what, int64_t none,
+                           int64_t *out)
+{
+    if (v.kind == KIND_NONE)
+        v.kind = KIND_MISSING;
+    return jinja_arg_int(r, v, what, none, out);
 }
 
 bool jinja_arg_text(struct render *r, struct value v, const char *what, const struct text **out)
@@ -340,7 +349,7 @@ static bool f_round(struct render *r, struct value self, struct value *a, struct
 {
     (void)args;
     int64_t digits, i;
-    if (!jinja_arg_int(r, a[0], "precision", 0, &digits))
+    if (!jinja_arg_int_or_none(r, a[0], "precision", 0, &digits))
         return false;
     str method = a[1].kind == KIND_STR ? jinja_text_str(a[1].s) : STR("common");
     bool ceiling = str_eqc(method, "ceil");
@@ -353,11 +362,16 @@ static bool f_round(struct render *r, struct value self, struct value *a, struct
     if (str_eqc(method, "common")) {
         if (jinja_as_int(self, &i))
             return round_int(r, i, digits, out);
-        if (a[0].kind == KIND_NONE)
-            return jinja_fail(r, "precision must be an integer");
-        *out = jinja_float(round_float(self.f, digits));
+        if (a[0].kind != KIND_NONE)
+            *out = jinja_float(round_float(self.f, digits));
+        else if (fabs(self.f) < 9.2e18) // to an integer
+            *out = jinja_int((int64_t)rint(self.f));
+        else
+            return jinja_fail(r, "this float can't become an integer");
         return true;
     }
+    if (a[0].kind == KIND_NONE)
+        return jinja_fail(r, "precision must be an integer");
     double scale = pow(10, (double)digits), v = jinja_as_double(self) * scale;
     if (!isfinite(v))
         return jinja_fail(r, "cannot convert this float to an integer");

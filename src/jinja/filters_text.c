@@ -118,7 +118,7 @@ FILTER(f_replace)
     (void)args;
     int64_t count;
     return jinja_to_str(r, self, &self) && jinja_to_str(r, a[0], &a[0]) &&
-           jinja_to_str(r, a[1], &a[1]) && jinja_arg_int(r, a[2], "count", -1, &count) &&
+           jinja_to_str(r, a[1], &a[1]) && jinja_arg_int_or_none(r, a[2], "count", -1, &count) &&
            jinja_text_replace(r, self.s, a[0].s, a[1].s, count, out);
 }
 
@@ -164,8 +164,6 @@ static bool read_indent(struct render *r, struct value width, const struct text 
         *out = width.s;
         return true;
     }
-    if (width.kind == KIND_NONE)
-        return jinja_fail(r, "indent: width must be an integer or a string");
     if (!jinja_arg_int(r, width, "indent: width", 4, &n))
         return false;
     jinja_sink_init(&s, r);
@@ -209,7 +207,7 @@ FILTER(f_truncate)
     const struct text *end = &dots, *t;
     int64_t length, leeway, n;
     if (!jinja_arg_int(r, a[0], "length", 255, &length) ||
-        !jinja_arg_int(r, a[3], "leeway", 5, &leeway) ||
+        !jinja_arg_int_or_none(r, a[3], "leeway", 5, &leeway) ||
         (a[2].kind != KIND_MISSING && !jinja_arg_text(r, a[2], "end", &end)))
         return false;
     if (length < (int64_t)end->n_chars)

@@ -584,9 +584,11 @@ MUST_CHECK bool jinja_path_make(struct render *r, struct value attribute, bool f
 MUST_CHECK bool jinja_path_get(struct render *r, const struct path *p, struct value of,
                                struct value *out);
 
-/* Optional arguments: the default when missing (or, for ints, none). */
-MUST_CHECK bool jinja_arg_int(struct render *r, struct value v, const char *what, int64_t none,
+/* Arguments of a kind; `missing` (or `none`) stands for what was not given. */
+MUST_CHECK bool jinja_arg_int(struct render *r, struct value v, const char *what, int64_t missing,
                               int64_t *out);
+MUST_CHECK bool jinja_arg_int_or_none(struct render *r, struct value v, const char *what,
+                                      int64_t none, int64_t *out);
 MUST_CHECK bool jinja_arg_text(struct render *r, struct value v, const char *what,
                                const struct text **out);
 

@@ -141,7 +141,8 @@ static bool window(struct render *r, const struct text *t, struct value start, s
                    size_t *from, size_t *to)
 {
     int64_t n = t->n_chars, i, k;
-    if (!jinja_arg_int(r, start, "start", 0, &i) || !jinja_arg_int(r, end, "end", n, &k))
+    if (!jinja_arg_int_or_none(r, start, "start", 0, &i) ||
+        !jinja_arg_int_or_none(r, end, "end", n, &k))
         return false;
     i = i < -n ? 0 : i < 0 ? i + n : i;
     k = k < -n ? 0 : k < 0 ? k + n : k > n ? n : k;
@@ -474,8 +475,6 @@ METHOD(m_splitlines)
 {
     (void)args;
     int64_t keep;
-    if (a[0].kind == KIND_NONE)
-        return jinja_fail(r, "keepends must be an integer");
     return jinja_arg_int(r, a[0], "keepends", 0, &keep) && jinja_list_new(r, KIND_LIST, 0, out) &&
            jinja_text_lines(r, self.s, keep != 0, out->l);
 }
@@ -551,19 +550,12 @@ static bool fill_char(struct render *r, struct value v, const struct text **fill
     return true;
 }
 
-static bool need_width(struct render *r, struct value v, int64_t *width)
-{
-    if (v.kind == KIND_NONE)
-        return jinja_fail(r, "width must be an integer");
-    return jinja_arg_int(r, v, "width", 0, width);
-}
-
 METHOD(m_center)
 {
     (void)args;
     const struct text *fill;
     int64_t width;
-    return need_width(r, a[0], &width) && fill_char(r, a[1], &fill) &&
+    return jinja_arg_int(r, a[0], "width", 0, &width) && fill_char(r, a[1], &fill) &&
            jinja_text_center(r, self.s, width, fill, out);
 }
 
@@ -572,7 +564,7 @@ METHOD(m_ljust)
     (void)args;
     const struct text *fill;
     int64_t width;
-    return need_width(r, a[0], &width) && fill_char(r, a[1], &fill) &&
+    return jinja_arg_int(r, a[0], "width", 0, &width) && fill_char(r, a[1], &fill) &&
            jinja_text_pad(r, self.s, 0, width - (int64_t)self.s->n_chars, fill, out);
 }
 
@@ -581,7 +573,7 @@ METHOD(m_rjust)
     (void)args;
     const struct text *fill;
     int64_t width;
-    return need_width(r, a[0], &width) && fill_char(r, a[1], &fill) &&
+    return jinja_arg_int(r, a[0], "width", 0, &width) && fill_char(r, a[1], &fill) &&
            jinja_text_pad(r, self.s, width - (int64_t)self.s->n_chars, 0, fill, out);
 }
 
@@ -589,7 +581,7 @@ METHOD(m_zfill)
 {
     (void)args;
     int64_t width;
-    if (!need_width(r, a[0], &width))
+    if (!jinja_arg_int(r, a[0], "width", 0, &width))
         return false;
     const struct text *t = self.s;
     size_t sign = t->n && (t->p[0] == '-' || t->p[0] == '+');
@@ -605,8 +597,6 @@ METHOD(m_expandtabs)
 {
     (void)args;
     int64_t size, col = 0;
-    if (a[0].kind == KIND_NONE)
-        return jinja_fail(r, "tabsize must be an integer");
     if (!jinja_arg_int(r, a[0], "tabsize", 8, &size))
         return false;
     if (size > INT32_MAX || size < INT32_MIN)
