@@ -25,6 +25,22 @@ struct chat_bias {
     float bias;
 };
 
+/* What the whole answer (behind the thinking, outside tool calls) must look like. */
+enum chat_format {
+    CHAT_FORMAT_TEXT,
+    CHAT_FORMAT_JSON,    // any JSON object
+    CHAT_FORMAT_SCHEMA,  // format_schema
+    CHAT_FORMAT_REGEX,   // format_source, matched in full
+    CHAT_FORMAT_GRAMMAR, // format_source in GBNF, from rule "root"
+};
+
+enum chat_tool_choice {
+    CHAT_TOOLS_AUTO,
+    CHAT_TOOLS_NONE,     // the template sees the tools, calls are impossible
+    CHAT_TOOLS_REQUIRED, // at least one call
+    CHAT_TOOLS_NAMED,    // calls of tool_name alone
+};
+
 /* Memory: everything borrowed below lives in `arena`; the json values are owned references. */
 struct chat_request {
     struct arena arena;
@@ -55,6 +71,18 @@ struct chat_request {
     bool no_answer; // the prompt is prepared and counted, nothing is computed
     bool raw_text;  // the answer as generated: control tokens written out, nothing parsed
 
+    enum chat_format format;
+    json_t *format_schema; // owned; a JSON Schema
+    str format_source;     // a regular expression or a grammar
+    enum chat_tool_choice tool_choice;
+    str tool_name;        // CHAT_TOOLS_NAMED
+    bool one_call;        // at most one call in a turn
+    int reasoning_budget; // tokens of thinking; <= 0: no bound
+    bool want_tokens;     // text events carry their tokens
+    bool want_logprobs;   // ... with log-probabilities (implies want_tokens)
+    int top_logprobs;     // ... and so many alternatives each
+    bool want_progress;   // CHAT_WAITING and CHAT_PROGRESS events
+
     float temperature, top_p, min_p, xtc_threshold, xtc_probability;
     float repetition_penalty, frequency_penalty, presence_penalty;
     int top_k;
@@ -73,6 +101,8 @@ struct chat_request *chat_request_new(size_t max_memory);
 void chat_request_free(struct chat_request *r);
 
 enum chat_what {
+    CHAT_WAITING,   // in the queue: `position` others are before it
+    CHAT_PROGRESS,  // of the prompt's tokens, `position` are computed
     CHAT_STARTED,   // the prompt has been computed
     CHAT_TEXT,      // text of the answer
     CHAT_REASONING, // text of the model's thinking
@@ -95,19 +125,35 @@ struct chat_usage {
     size_t n_prompt, n_cached, n_output, n_reasoning; // tokens; reasoning is part of the output
 };
 
+/* A token that was drawn.  All of it lives as long as the log. */
+struct chat_alternative {
+    int32_t id;
+    float logprob;
+    str bytes;
+};
+struct chat_token {
+    int32_t id;
+    str bytes;     // of its text, not always whole characters
+    float logprob; // of the model's own distribution (raw logits, temperature 1)
+    const struct chat_alternative *top; // [n_top], most likely first
+    int n_top;
+};
+
 struct chat_event {
     uint64_t number; // 1, 2, ...
     int64_t unix_ms;
     enum chat_what what;
-    int choice;              // of all but the run's own events
-    int call;                // CHAT_CALL, CHAT_ARGUMENTS: index in its choice, from 0
-    enum chat_finish finish; // CHAT_FINISHED
-    int n_tokens;            // tokens behind a text; CHAT_FINISHED: of the choice
-    int32_t token;           // CHAT_FINISH_END: the token that ended the turn
-    str text;                // lives as long as the log
-    str name;                // CHAT_CALL: the tool
-    struct chat_usage usage; // CHAT_COMPLETED; CHAT_STARTED: n_prompt alone
-    const struct err *error; // CHAT_FAILED; lives as long as the log
+    int choice;                      // of all but the run's own events
+    int call;                        // CHAT_CALL, CHAT_ARGUMENTS: index in its choice, from 0
+    enum chat_finish finish;         // CHAT_FINISHED
+    int n_tokens;                    // tokens behind a text; CHAT_FINISHED: of the choice
+    int32_t token;                   // CHAT_FINISH_END: the token that ended the turn
+    str text;                        // lives as long as the log
+    str name;                        // CHAT_CALL: the tool
+    size_t position;                 // CHAT_WAITING, CHAT_PROGRESS
+    const struct chat_token *tokens; // want_tokens: those behind a text, [n_tokens]; or NULL
+    struct chat_usage usage;         // CHAT_COMPLETED; CHAT_STARTED: n_prompt alone
+    const struct err *error;         // CHAT_FAILED; lives as long as the log
 };
 
 #endif

@@ -213,6 +213,8 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
 {
     struct buf chunk = BUF_INIT(ANSWER_MAX);
     switch (ev->what) {
+    case CHAT_WAITING:
+    case CHAT_PROGRESS: break;
     case CHAT_STARTED: break;
     case CHAT_TEXT:
         if (ev->text.n)

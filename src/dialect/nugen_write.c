@@ -199,6 +199,8 @@ static void event(const struct talk_facts *f, struct state *s, bool chat,
     static const str empty = STR_INIT("");
     struct buf body = BUF_INIT(16384);
     switch (ev->what) {
+    case CHAT_WAITING:
+    case CHAT_PROGRESS: break;
     case CHAT_STARTED:
         for (int i = 0; chat && i < f->n_choices; i++)
             chunk(f, true, i, "\"role\":\"assistant\",\"content\":", &empty, 0, NULL, out);

@@ -179,6 +179,8 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
     struct buf chunk = BUF_INIT(ANSWER_MAX);
     (void)state;
     switch (ev->what) {
+    case CHAT_WAITING:
+    case CHAT_PROGRESS: break;
     case CHAT_STARTED:
         for (int i = 0; i < f->n_choices; i++)
             chat_delta(f, i, "\"role\":\"assistant\",\"content\":\"\"", (str){NULL, 0}, &chunk,
@@ -263,6 +265,8 @@ static void completion_event(const struct talk_facts *f, void *state, const stru
     struct buf chunk = BUF_INIT(ANSWER_MAX);
     (void)state;
     switch (ev->what) {
+    case CHAT_WAITING:
+    case CHAT_PROGRESS: break;
     case CHAT_STARTED:
         for (int i = 0; f->echo && i < f->n_choices; i++)
             text_chunk(f, i, echoed(f, i), NULL, &chunk, out);

@@ -145,6 +145,8 @@ static void older_event(const struct talk_facts *f, void *state, const struct ch
         return; // this dialect has one answer
     call_text(f, s, ev, "Token", out);
     switch (ev->what) {
+    case CHAT_WAITING:
+    case CHAT_PROGRESS: break;
     case CHAT_TEXT:
     case CHAT_REASONING: token(f, false, "Token", ev->text, out); break;
     case CHAT_COMPLETED:
@@ -209,6 +211,8 @@ static void newer_event(const struct talk_facts *f, struct state *s, const struc
     call_text(f, s, ev, "ToolCallToken", out);
     calls_add(&s->calls, ev);
     switch (ev->what) {
+    case CHAT_WAITING:
+    case CHAT_PROGRESS: break;
     case CHAT_TEXT: token(f, true, "ContentToken", ev->text, out); break;
     case CHAT_REASONING:
         s->n_reasoning += (size_t)ev->n_tokens;

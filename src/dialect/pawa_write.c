@@ -165,6 +165,8 @@ static void event(const struct talk_facts *f, struct state *s, const struct chat
         s->n_output += (size_t)ev->n_tokens;
     calls_add(&s->calls, ev);
     switch (ev->what) {
+    case CHAT_WAITING:
+    case CHAT_PROGRESS: break;
     case CHAT_TEXT: delta(s, ev->text, NULL, STR(""), out); break;
     case CHAT_REASONING:
         if (!f->hide_reasoning)
