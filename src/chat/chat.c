@@ -23,6 +23,7 @@ void chat_request_free(struct chat_request *r)
     json_decref(r->tools);
     json_decref(r->template_args);
     json_decref(r->format_schema);
+    json_decref(r->aside);
     arena_fini(&r->arena);
     mem_free(r);
 }

@@ -94,6 +94,9 @@ struct chat_request {
 
     int priority;        // lower runs first; 0 is usual
     uint32_t timeout_ms; // of the whole request; 0: the server's
+
+    json_t *aside; // owned; what the dialect must know of its own body to show the run later:
+                   // nothing else reads it, and it is kept wherever the run is
 };
 
 /* A request with every setting at its neutral default.  max_memory caps the arena. */
