@@ -41,6 +41,26 @@ enum chat_tool_choice {
     CHAT_TOOLS_NAMED,    // calls of tool_name alone
 };
 
+/* A tool that runs here when the model calls it. */
+struct chat_server_tool {
+    str name;      // in the catalogue: "math:calculator", or the tool's own name on an MCP server
+    str server;    // MCP: the label of its server; empty for the built-in ones
+    str function;  // what the model calls: the function's name in `tools`
+    str shown;     // what a wire calls it
+    json_t *files; // owned; array of file ids it may read, or NULL
+};
+
+/* An MCP server whose tools are added to the request's when the run begins. */
+struct chat_mcp_server {
+    str name;     // its label
+    str url;      // http:// or https://; empty: the operator's server of this name
+    str *headers; // [n_headers] "Name: value", never shown to the model
+    size_t n_headers;
+    bool some;    // only the tools of `allowed`
+    str *allowed; // [n_allowed]
+    size_t n_allowed;
+};
+
 /* Memory: everything borrowed below lives in `arena`; the json values are owned references. */
 struct chat_request {
     struct arena arena;
@@ -83,6 +103,15 @@ struct chat_request {
     int top_logprobs;     // ... and so many alternatives each
     bool want_progress;   // CHAT_WAITING and CHAT_PROGRESS events
 
+    struct chat_server_tool *server_tools; // [n_server_tools]; run/run.h: run_offer_tool
+    size_t n_server_tools;
+    struct chat_mcp_server *mcp; // [n_mcp]
+    size_t n_mcp;
+    int max_rounds;         // turns of the model; <= 0: the server's bound
+    bool end_at_max_rounds; // ... behind the last of them; else that one cannot call
+    int max_failures;       // of calls to server tools, survived; < 0: any number
+    bool max_tokens_in_all; // max_tokens bounds all turns together, not each
+
     float temperature, top_p, min_p, xtc_threshold, xtc_probability;
     float repetition_penalty, frequency_penalty, presence_penalty;
     int top_k;
@@ -111,6 +140,12 @@ enum chat_what {
     CHAT_REASONING, // text of the model's thinking
     CHAT_CALL,      // a tool call begins: call, name, text = its id
     CHAT_ARGUMENTS, // more of its arguments' JSON text
+
+    /* Of a tool that runs here; these have no CHAT_CALL. */
+    CHAT_SERVER_CALL,   // it is called: id, name, text = its arguments, a JSON object
+    CHAT_SERVER_ASK,    // ... once somebody approves of it: id, name; position = ms until refused
+    CHAT_SERVER_RESULT, // it is done: id, name, text = what the model reads, fault, content
+
     CHAT_FINISHED,  // one choice is complete
     CHAT_COMPLETED, // the run is: usage holds the totals.  Last event of a good run
     CHAT_FAILED     // the run ended early: error says why.  Last event of such a run
@@ -124,8 +159,19 @@ enum chat_finish {
     CHAT_FINISH_CALLS   // tool calls wait for their results
 };
 
+/* How a tool's call ended. */
+enum chat_fault {
+    CHAT_FAULT_NONE,
+    CHAT_FAULT_ARGUMENTS, // they do not fit the tool
+    CHAT_FAULT_TOOL,      // the tool says that it failed
+    CHAT_FAULT_TIMEOUT,
+    CHAT_FAULT_DENIED, // by policy, or by who was asked
+    CHAT_FAULT_LOST    // it cannot be known whether it ran
+};
+
 struct chat_usage {
     size_t n_prompt, n_cached, n_output, n_reasoning; // tokens; reasoning is part of the output
+    size_t n_once; // of the prompts, what no earlier turn of the same run had or gave
 };
 
 /* A token that was drawn.  All of it lives as long as the log. */
@@ -152,8 +198,12 @@ struct chat_event {
     int n_tokens;                    // tokens behind a text; CHAT_FINISHED: of the choice
     int32_t token;                   // CHAT_FINISH_END: the token that ended the turn
     str text;                        // lives as long as the log
-    str name;                        // CHAT_CALL: the tool
-    size_t position;                 // CHAT_WAITING, CHAT_PROGRESS
+    str name;                        // CHAT_CALL, CHAT_SERVER_*: the tool
+    str id;                          // CHAT_SERVER_*: of the call
+    str content;                     // CHAT_SERVER_RESULT: more than a text: blocks of MCP's kinds,
+                                     // a JSON array; or empty
+    enum chat_fault fault;           // CHAT_SERVER_RESULT
+    size_t position;                 // CHAT_WAITING, CHAT_PROGRESS, CHAT_SERVER_ASK
     const struct chat_token *tokens; // want_tokens: those behind a text, [n_tokens]; or NULL
     struct chat_usage usage;         // CHAT_COMPLETED; CHAT_STARTED: n_prompt alone
     const struct err *error;         // CHAT_FAILED; lives as long as the log

@@ -214,7 +214,10 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
     struct buf chunk = BUF_INIT(ANSWER_MAX);
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS: break;
+    case CHAT_PROGRESS:
+    case CHAT_SERVER_CALL:
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED: break;
     case CHAT_TEXT:
         if (ev->text.n)

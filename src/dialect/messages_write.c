@@ -325,7 +325,10 @@ static void event(const struct manner *m, const struct talk_facts *f, struct sta
         s->n_output += (size_t)ev->n_tokens;
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS: break;
+    case CHAT_PROGRESS:
+    case CHAT_SERVER_CALL:
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED: start_message(m, f, s, ev->usage.n_prompt, out); break;
     case CHAT_TEXT:
         if (!ours || ev->text.n == 0)

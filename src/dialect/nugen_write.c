@@ -200,7 +200,10 @@ static void event(const struct talk_facts *f, struct state *s, bool chat,
     struct buf body = BUF_INIT(16384);
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS: break;
+    case CHAT_PROGRESS:
+    case CHAT_SERVER_CALL:
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED:
         for (int i = 0; chat && i < f->n_choices; i++)
             chunk(f, true, i, "\"role\":\"assistant\",\"content\":", &empty, 0, NULL, out);

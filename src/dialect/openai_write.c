@@ -180,7 +180,10 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
     (void)state;
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS: break;
+    case CHAT_PROGRESS:
+    case CHAT_SERVER_CALL:
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED:
         for (int i = 0; i < f->n_choices; i++)
             chat_delta(f, i, "\"role\":\"assistant\",\"content\":\"\"", (str){NULL, 0}, &chunk,
@@ -266,7 +269,10 @@ static void completion_event(const struct talk_facts *f, void *state, const stru
     (void)state;
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS: break;
+    case CHAT_PROGRESS:
+    case CHAT_SERVER_CALL:
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED:
         for (int i = 0; f->echo && i < f->n_choices; i++)
             text_chunk(f, i, echoed(f, i), NULL, &chunk, out);

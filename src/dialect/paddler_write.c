@@ -146,7 +146,10 @@ static void older_event(const struct talk_facts *f, void *state, const struct ch
     call_text(f, s, ev, "Token", out);
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS: break;
+    case CHAT_PROGRESS:
+    case CHAT_SERVER_CALL:
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_RESULT: break;
     case CHAT_TEXT:
     case CHAT_REASONING: token(f, false, "Token", ev->text, out); break;
     case CHAT_COMPLETED:
@@ -212,7 +215,10 @@ static void newer_event(const struct talk_facts *f, struct state *s, const struc
     calls_add(&s->calls, ev);
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS: break;
+    case CHAT_PROGRESS:
+    case CHAT_SERVER_CALL:
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_RESULT: break;
     case CHAT_TEXT: token(f, true, "ContentToken", ev->text, out); break;
     case CHAT_REASONING:
         s->n_reasoning += (size_t)ev->n_tokens;

@@ -166,7 +166,10 @@ static void event(const struct talk_facts *f, struct state *s, const struct chat
     calls_add(&s->calls, ev);
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS: break;
+    case CHAT_PROGRESS:
+    case CHAT_SERVER_CALL:
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_RESULT: break;
     case CHAT_TEXT: delta(s, ev->text, NULL, STR(""), out); break;
     case CHAT_REASONING:
         if (!f->hide_reasoning)

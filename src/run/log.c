@@ -20,9 +20,11 @@ bool run_log_add(struct run *run, struct chat_event ev, struct err *e)
 {
     if (run->over)
         return true;
-    if (ev.text.n || ev.name.n) {
+    if (ev.text.n || ev.name.n || ev.id.n) {
         ev.text = arena_str(&run->text, ev.text);
         ev.name = arena_str(&run->text, ev.name);
+        ev.id = arena_str(&run->text, ev.id);
+        ev.content = arena_str(&run->text, ev.content);
         if (run->text.full)
             return err_set(e, ERR_LIMIT, "the answer is longer than the %zu bytes a run may hold",
                            run->text.max);
