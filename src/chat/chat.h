@@ -182,7 +182,8 @@ struct chat_alternative {
 };
 struct chat_token {
     int32_t id;
-    str bytes;     // of its text, not always whole characters
+    size_t at;     // offset in the event's text of the first character it has a part in
+    str bytes;     // of its text, not always whole characters; empty for a hidden control token
     float logprob; // of the model's own distribution (raw logits, temperature 1)
     const struct chat_alternative *top; // [n_top], most likely first
     int n_top;

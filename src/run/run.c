@@ -260,6 +260,9 @@ static struct sched_request sched_request_of(const struct run *run, const struct
                    .seed = run->seed + (uint64_t)(p->index * r->n_choices),
                    .bias = bias,
                    .n_bias = (int)r->n_bias},
+        .want_logprobs = r->want_logprobs,
+        .n_top = r->top_logprobs,
+        .want_progress = r->want_progress,
         .ignore_eos = r->ignore_eos,
         .special_text = r->raw_text,
         .priority = r->priority,
@@ -412,12 +415,44 @@ static void part_ended(struct run *run, struct run_part *p, const struct err *er
     settle(run);
 }
 
+/* The tokens behind a text, as its event tells them; NULL if not wanted, or if the log is full. */
+static const struct chat_token *tokens_of(struct run *run, const struct sched_piece *piece)
+{
+    const struct chat_request *r = run->request;
+    const struct tok *tok = run->model->tok;
+    if (!(r->want_tokens || r->want_logprobs) || piece->n_listed == 0)
+        return NULL;
+    struct chat_token *tokens = arena_calloc(&run->text, (size_t)piece->n_listed, sizeof *tokens);
+    for (int i = 0; tokens && i < piece->n_listed; i++) {
+        const struct sched_token *t = &piece->tokens[i];
+        struct chat_alternative *top =
+            t->n_top ? arena_calloc(&run->text, (size_t)t->n_top, sizeof *top) : NULL;
+        for (int k = 0; top && k < t->n_top; k++)
+            top[k] = (struct chat_alternative){.id = t->top[k].id,
+                                               .logprob = t->top[k].logprob,
+                                               .bytes = tok_piece(tok, t->top[k].id, true)};
+        tokens[i] = (struct chat_token){.id = t->id,
+                                        .at = (size_t)t->at,
+                                        .bytes = tok_piece(tok, t->id, r->raw_text),
+                                        .logprob = t->logprob,
+                                        .top = top,
+                                        .n_top = top ? t->n_top : 0};
+    }
+    return tokens;
+}
+
 static void take_piece(struct sched_piece *piece)
 {
     struct run_part *p = sched_job_arg(piece->job);
     struct run *run = p->run;
     int choice = p->index * run->request->n_choices + piece->choice;
     switch (piece->what) {
+    case SCHED_WAITING:
+    case SCHED_PROGRESS:
+        add(run,
+            (struct chat_event){.what = piece->what == SCHED_WAITING ? CHAT_WAITING : CHAT_PROGRESS,
+                                .position = piece->position});
+        break;
     case SCHED_STARTED:
         if (!run->started)
             add(run,
@@ -428,6 +463,7 @@ static void take_piece(struct sched_piece *piece)
         add(run, (struct chat_event){.what = CHAT_TEXT,
                                      .choice = choice,
                                      .n_tokens = piece->n_tokens,
+                                     .tokens = tokens_of(run, piece),
                                      .text = buf_as_str(&piece->text)});
         break;
     case SCHED_FINISHED:

@@ -99,8 +99,8 @@ void run_free(struct run *run);
 void *run_prep_thread(void *arg); // arg: struct runs
 
 /* log.c */
-/* Numbers and stamps the event, copies its text.  ERR_LIMIT when the log is full.  Nothing is added
- * to a log that is over. */
+/* Numbers and stamps the event, copies its text; its tokens must live in the run's arena already.
+ * ERR_LIMIT when the log is full.  Nothing is added to a log that is over. */
 MUST_CHECK bool run_log_add(struct run *run, struct chat_event ev, struct err *e);
 void run_log_fail(struct run *run, const struct err *why);
 

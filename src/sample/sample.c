@@ -5,7 +5,7 @@
  * maximum is a valid lower bound for the k-th largest logit, and only blocks that reach it are
  * looked at. Candidates are sorted in growing prefixes until the mass that top_p or the draw asks
  * for is reached, which is nearly always in the first. */
-#include "sample/sample.h"
+#include "sample/sample_int.h"
 
 #include "base/mem.h"
 #include "base/rng.h"
@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define BLOCK        64
-#define LANES        16
 #define FIRST_SORTED 64
 
 struct cand {
@@ -163,13 +162,13 @@ static float block_maxima(struct sample_scratch *s, int n)
     float top = -INFINITY;
     for (int b = 0; b < blocks_of(n); b++) {
         const float *z = s->z + (size_t)b * BLOCK;
-        float lane[LANES];
+        float lane[SAMPLE_LANES];
         memcpy(lane, z, sizeof lane);
-        for (int i = LANES; i < BLOCK; i += LANES)
-            for (int l = 0; l < LANES; l++)
+        for (int i = SAMPLE_LANES; i < BLOCK; i += SAMPLE_LANES)
+            for (int l = 0; l < SAMPLE_LANES; l++)
                 lane[l] = z[i + l] > lane[l] ? z[i + l] : lane[l];
         float m = lane[0];
-        for (int l = 1; l < LANES; l++)
+        for (int l = 1; l < SAMPLE_LANES; l++)
             m = lane[l] > m ? lane[l] : m;
         s->max[b] = m;
         top = m > top ? m : top;
@@ -232,29 +231,6 @@ static int gather_top(struct sample_scratch *s, int n, int k, float scale)
     return gather(s, n, low, scale);
 }
 
-/* e^x for x <= 0, to about 1e-7: 2^k * p(r), the same operations at any vector width.
- * Polynomial: the first seven terms of the series on |r| <= ln(2)/2. */
-static inline float exp_below(float x)
-{
-    x = x < -87.0f ? -87.0f : x;
-    float t = x * 1.44269504f;
-    int32_t k = (int32_t)(t - 0.5f); // t <= 0: rounds to nearest
-    float r = x - (float)k * 0.693145752f - (float)k * 1.42860677e-6f;
-    float y = 1.0f / 5040;
-    y = y * r + 1.0f / 720;
-    y = y * r + 1.0f / 120;
-    y = y * r + 1.0f / 24;
-    y = y * r + 1.0f / 6;
-    y = y * r + 0.5f;
-    y = y * r + 1.0f;
-    y = y * r + 1.0f;
-    union {
-        int32_t i;
-        float f;
-    } two_k = {.i = (k + 127) << 23};
-    return y * two_k.f;
-}
-
 /* Sum over all of e^((z - top) * scale), in a fixed order of 16 lanes. */
 static double total_mass(const struct sample_scratch *s, int n, float top, float scale)
 {
@@ -263,11 +239,11 @@ static double total_mass(const struct sample_scratch *s, int n, float top, float
         if ((s->max[b] - top) * scale < -60.0f)
             continue; // at most 64 * 1e-26 of the highest
         const float *z = s->z + (size_t)b * BLOCK;
-        float lane[LANES] = {0};
-        for (int i = 0; i < BLOCK; i += LANES)
-            for (int l = 0; l < LANES; l++)
-                lane[l] += exp_below((z[i + l] - top) * scale);
-        for (int l = 0; l < LANES; l++)
+        float lane[SAMPLE_LANES] = {0};
+        for (int i = 0; i < BLOCK; i += SAMPLE_LANES)
+            for (int l = 0; l < SAMPLE_LANES; l++)
+                lane[l] += sample_exp((z[i + l] - top) * scale);
+        for (int l = 0; l < SAMPLE_LANES; l++)
             sum += (double)lane[l];
     }
     return sum;
@@ -285,7 +261,7 @@ struct survivors {
 
 static double weight(const struct sample_scratch *s, const struct survivors *v, int i)
 {
-    return (double)exp_below(s->c[i].z - v->top);
+    return (double)sample_exp(s->c[i].z - v->top);
 }
 
 /* Makes sure that candidate i is sorted; false when fewer are alive. */

@@ -57,6 +57,19 @@ void sample_scratch_free(struct sample_scratch *s);
 int32_t sample_token(struct sample_scratch *s, const struct sample_params *p,
                      const struct sample_input *in);
 
+/* A token and the natural logarithm of its probability under the raw logits at temperature 1:
+ * before mask, bias, penalties and truncation. */
+#define SAMPLE_LOGPROB_NONE (-9999.0f) // stands for minus infinity
+struct sample_logprob {
+    int32_t id;
+    float logprob;
+};
+
+/* The log-probability of `id`, and in top the n_top most likely tokens, most likely first, ties to
+ * the lower id.  n_top <= n_vocab. */
+float sample_logprobs(const float *logits, int n_vocab, int32_t id, struct sample_logprob *top,
+                      int n_top);
+
 /* The distribution that sample_token would draw from, for tests: up to `cap` survivors in
  * descending order into ids and probs (they add up to 1); xtc tells whether XTC's gate counts as
  * open. Returns their number. */

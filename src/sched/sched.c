@@ -15,40 +15,17 @@ struct sched_conf sched_conf_default(void)
         .max_seqs = 16, .max_waiting = 64, .n_ctx = 4096, .gap_ms = 100, .max_rows = 512};
 }
 
-struct sched_piece *sched_piece_new(struct sched_job *j, enum sched_what what, int choice)
-{
-    struct sched_piece *p = mem_calloc(1, sizeof *p);
-    p->job = j;
-    p->what = what;
-    p->choice = choice;
-    return p;
-}
-
-void sched_piece_free(struct sched_piece *p)
-{
-    if (!p)
-        return;
-    buf_free(&p->text);
-    mem_free(p);
-}
-
-void sched_emit(struct sched *s, struct sched_piece *p)
-{
-    // The engine rests before a step when places are short, so this cannot fail.
-    bool ok = queue_push(s->out, p);
-    assert(ok);
-}
-
-/* Pieces that one step can bring at most: text and an end for each sequence, start and end of jobs.
- */
+/* Pieces that one step can bring at most: texts and an end for each sequence; start, positions and
+ * end of jobs. */
 static size_t pieces_of_a_step(const struct sched_conf *c)
 {
-    return (size_t)c->max_seqs * 2 + ((size_t)c->max_seqs + (size_t)c->max_waiting + 1) * 2;
+    return (size_t)c->max_seqs * (TOKENS_A_STEP + 1) +
+           ((size_t)c->max_seqs + (size_t)c->max_waiting + 1) * 4;
 }
 
 size_t sched_out_capacity(const struct sched_conf *conf)
 {
-    return pieces_of_a_step(conf) * 8;
+    return pieces_of_a_step(conf) * 4;
 }
 
 static void drop_seqs(struct sched *s, struct sched_job *j)
@@ -120,7 +97,7 @@ static void sweep_waiting(struct sched *s, uint64_t now)
             continue;
         }
         *at = j->next;
-        atomic_fetch_sub_explicit(&s->n_waiting, 1, memory_order_relaxed);
+        sched_quota_leave(s, j);
         sched_end_job(s, j, &why);
     }
 }
@@ -165,7 +142,7 @@ static void admit(struct sched *s)
         if (s->n_active > 0 && room < need)
             break;
         *at = j->next;
-        atomic_fetch_sub_explicit(&s->n_waiting, 1, memory_order_relaxed);
+        sched_quota_leave(s, j);
         j->stats.admitted_ms = clock_mono_ms();
         j->n_live = j->n_choices;
         j->seqs = mem_calloc((size_t)j->n_choices, sizeof *j->seqs);
@@ -175,6 +152,20 @@ static void admit(struct sched *s)
         }
         s->n_seqs += j->n_choices;
         s->active[s->n_active++] = j;
+        if (j->output) // what follows is told behind it
+            sched_start_job(s, j);
+    }
+}
+
+/* Tells those that want to know how many are before them, when it changed. */
+static void tell_positions(struct sched *s)
+{
+    size_t position = 0;
+    for (struct sched_job *j = s->waiting; j; j = j->next, position++) {
+        if (!j->want_progress || j->told == position)
+            continue;
+        j->told = position;
+        sched_position(s, j, SCHED_WAITING, position);
     }
 }
 
@@ -223,6 +214,7 @@ static void *engine_thread(void *arg)
             idle = true; // the loop is far behind
             continue;
         }
+        tell_positions(s);
         idle = !sched_step(s);
     }
 }
@@ -289,6 +281,7 @@ void sched_free(struct sched *s)
 static bool check_request(const struct sched *s, const struct sched_request *r, struct err *e)
 {
     assert(r->n_prompt > 0 && r->n_choices > 0);
+    assert(r->n_top >= 0 && r->n_top <= SCHED_TOP_MAX);
     size_t kv_tokens = engine_info(s->engine)->kv_blocks * ENGINE_BLOCK;
     size_t room = size_min((size_t)s->conf.n_ctx, kv_tokens);
     if (r->n_prompt >= room) {
@@ -304,6 +297,24 @@ static bool check_request(const struct sched *s, const struct sched_request *r, 
                        "%d choices were asked for; this server computes at most %d at once",
                        r->n_choices, s->conf.max_seqs);
     return true;
+}
+
+/* Nothing drawn yet in any choice is nothing to go on from. */
+static void copy_output(struct sched_job *j, const struct sched_request *r)
+{
+    size_t n = 0;
+    for (int c = 0; r->output && c < r->n_choices; c++)
+        n += r->output[c].n;
+    if (n == 0)
+        return;
+    j->output = mem_calloc((size_t)r->n_choices, sizeof *j->output);
+    for (int c = 0; c < r->n_choices; c++) {
+        size_t bytes = r->output[c].n * sizeof(int32_t);
+        int32_t *id = mem_alloc(bytes);
+        if (bytes)
+            memcpy(id, r->output[c].id, bytes);
+        j->output[c] = (struct sched_output){id, r->output[c].n};
+    }
 }
 
 static struct sched_job *job_new(struct sched *s, const struct sched_request *r, void *arg)
@@ -344,6 +355,11 @@ static struct sched_job *job_new(struct sched *s, const struct sched_request *r,
     j->special_text = r->special_text;
     j->priority = r->priority;
     j->deadline_ms = r->deadline_ms;
+    j->want_logprobs = r->want_logprobs;
+    j->n_top = r->want_logprobs ? int_min(r->n_top, tok_n_vocab(s->tok)) : 0;
+    j->want_progress = r->want_progress;
+    j->told = SIZE_MAX;
+    copy_output(j, r);
     j->stats.submitted_ms = clock_mono_ms();
     j->stats.n_prompt = r->n_prompt;
     return j;
@@ -354,15 +370,13 @@ struct sched_job *sched_submit(struct sched *s, const struct sched_request *r, v
 {
     if (!check_request(s, r, e))
         return NULL;
-    if (atomic_fetch_add_explicit(&s->n_waiting, 1, memory_order_relaxed) >= s->conf.max_waiting) {
-        atomic_fetch_sub_explicit(&s->n_waiting, 1, memory_order_relaxed);
-        err_set(e, ERR_BUSY, "the queue is full (%d requests wait); try again later",
-                s->conf.max_waiting);
+    struct sched_job *j = job_new(s, r, arg);
+    if (!sched_quota_enter(s, j, e)) {
+        sched_job_free(j);
         return NULL;
     }
-    struct sched_job *j = job_new(s, r, arg);
     if (!queue_push(s->in, j)) {
-        atomic_fetch_sub_explicit(&s->n_waiting, 1, memory_order_relaxed);
+        sched_quota_leave(s, j);
         sched_job_free(j);
         err_set(e, ERR_BUSY, "the server is shutting down");
         return NULL;
@@ -405,6 +419,10 @@ void sched_job_free(struct sched_job *j)
     if (!j)
         return;
     assert(!j->seqs);
+    sched_quota_free(j);
+    for (int c = 0; j->output && c < j->n_choices; c++)
+        mem_free((int32_t *)j->output[c].id);
+    mem_free(j->output);
     for (size_t i = 0; i < j->n_stops; i++)
         mem_free((char *)j->stops[i].p);
     mem_free(j->stops);

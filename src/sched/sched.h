@@ -40,10 +40,22 @@ enum sched_finish {
 };
 
 enum sched_what {
+    SCHED_WAITING,  // want_progress: `position` others of the queue are before it
+    SCHED_PROGRESS, // want_progress: `position` tokens of the prompt have been computed
     SCHED_STARTED,  // the prompt has been computed; once a job, before any text
     SCHED_TEXT,     // text of one choice
     SCHED_FINISHED, // one choice is complete
     SCHED_ENDED     // the job is complete, failed or cancelled; the last piece of every job
+};
+
+/* A token that was drawn.  It is listed with the text that holds the first character it has a part
+ * in, so that the tokens of all texts together are those drawn, in order, up to some point. */
+struct sched_token {
+    int32_t id;
+    int32_t at;    // offset of that character in the piece's text
+    float logprob; // want_logprobs: see sample.h; 0 for tokens of sched_request.output
+    const struct sample_logprob *top; // [n_top] alternatives; part of the piece
+    int n_top;
 };
 
 /* What happened to a job.  Pieces of a job come in order. */
@@ -53,10 +65,23 @@ struct sched_piece {
     int choice;
     enum sched_finish finish; // SCHED_FINISHED
     str stop;                 // SCHED_FINISH_STOP: the stop text; borrowed from the job
-    int n_tokens;     // SCHED_TEXT: tokens behind this text; SCHED_FINISHED: tokens of the choice
-    int32_t token;    // SCHED_FINISH_END: the token that ended the turn
+    int n_tokens;    // SCHED_TEXT: tokens behind this text; SCHED_FINISHED: tokens of the choice
+    int32_t token;   // SCHED_FINISH_END: the token that ended the turn
+    size_t position; // SCHED_WAITING, SCHED_PROGRESS
+    // SCHED_TEXT: [n_tokens] those behind this text.  SCHED_FINISHED: [n_listed] those behind no
+    // text: hidden control tokens, a stop text's, the ending one.
+    struct sched_token *tokens;
+    int n_listed;
     struct err error; // SCHED_ENDED: code ERR_NONE when all went well
     struct buf text;  // SCHED_TEXT
+};
+
+#define SCHED_TOP_MAX 64
+
+/* Tokens that a choice had drawn before (see sched_request.output). */
+struct sched_output {
+    const int32_t *id; // [n]
+    size_t n;
 };
 
 /* The request.  All pointers are copied by sched_submit. */
@@ -72,6 +97,13 @@ struct sched_request {
     size_t n_ends;
     const uint64_t *seeds; // [n_choices], each choice's own; NULL: as above
     struct sample_params sample;
+    // To go on where an earlier job of the same request stood: [n_choices] tokens it drew, or NULL.
+    // They are taken as if drawn again: the same pieces come, from SCHED_STARTED on, and then those
+    // that would have come.
+    const struct sched_output *output;
+    bool want_logprobs;   // tokens carry them,
+    int n_top;            // ... and so many alternatives, 0 .. SCHED_TOP_MAX
+    bool want_progress;   // SCHED_WAITING and SCHED_PROGRESS come
     bool ignore_eos;      // ending tokens are text like any other
     bool special_text;    // control tokens appear in the text
     int priority;         // lower runs first, among jobs of the same tenant
@@ -99,7 +131,9 @@ void sched_free(struct sched *s);
 
 /* Queues a job.  arg comes back from sched_job_arg.  Until the job's SCHED_ENDED the scheduler owns
  * it; then the caller frees it with sched_job_free.
- *   ERR_BUSY   the queue is full; sched_retry_after_ms says when to come back
+ *   ERR_BUSY   the queue is full, or the tenant's part of it: a tenant with a name may have no more
+ *              jobs waiting than places are left for all, so that others still get in.
+ *              sched_retry_after_ms says when to come back
  *   ERR_INPUT  kind "context_length_exceeded": the prompt does not fit, with both numbers */
 MUST_CHECK struct sched_job *sched_submit(struct sched *s, const struct sched_request *r, void *arg,
                                           struct err *e);

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <uthash.h>
 
 /* Finds stop texts in a stream and holds back what may still become one. */
 struct stop_match {
@@ -24,9 +25,32 @@ bool stop_feed(struct stop_match *m, str text, struct buf *out);
 /* Gives what was held. */
 void stop_flush(struct stop_match *m, struct buf *out);
 
+/* Tokens that no piece has carried yet. */
+struct listed {
+    int32_t id;
+    bool known; // has a logprob and alternatives
+    float logprob;
+    uint64_t begin; // where its text begins in the text of the choice
+};
+struct token_list {
+    struct listed *tokens;       // [n]
+    struct sample_logprob *tops; // [n][n_top]
+    int n, cap, n_top;
+    uint64_t end;  // bytes of whole characters that all tokens so far have made
+    uint64_t sent; // bytes that pieces have carried
+};
+/* How a token came about, as far as it is told. */
+struct drawn {
+    bool has_logprob;
+    float logprob;
+    const struct sample_logprob *top; // [n_top of the job]
+};
+
+#define TOKENS_A_STEP 16                // most that one choice takes in a step
 #define HELD_TEXT_MAX ((size_t)1 << 20) // more than any token is long
 
 enum seq_state {
+    SEQ_REPLAY,  // tokens drawn by an earlier job are being taken again
     SEQ_WAITS,   // choice > 0: its prompt is being computed by choice 0
     SEQ_PREFILL, // some of its tokens are not computed yet
     SEQ_DECODE,  // exactly the last token is not computed yet
@@ -50,8 +74,9 @@ struct seq {
 
     struct tok_stream chars;
     struct stop_match stop;
-    int n_unsent; // tokens behind text that is still held
-    int in_step;  // rows of the step being built
+    struct token_list list;
+    int n_replayed; // of the job's output for this choice
+    int in_step;    // rows of the step being built
 };
 
 /* What a tenant with live jobs has had.  The least served goes first where tenants compete: for
@@ -61,6 +86,14 @@ struct share {
     uint64_t served; // rows computed; comparable among the shares that live at the same time
     int n_jobs;
     struct share *next;
+};
+
+/* How many jobs a tenant has in the queue.  The loop thread makes and frees it. */
+struct quota {
+    char *tenant;
+    _Atomic int n_waiting; // the loop adds, the engine subtracts (relaxed: a bound, not a lock)
+    int n_jobs;            // that point here; the loop's alone
+    UT_hash_handle hh;
 };
 
 struct sched_job {
@@ -80,11 +113,16 @@ struct sched_job {
     uint64_t *seeds; // [n_choices], or NULL
     struct sample_params sample;
     struct sample_bias *bias;
+    struct sched_output *output; // [n_choices], or NULL
+    bool want_logprobs, want_progress;
+    int n_top;
+    size_t told; // the last position it was told, while it waits
     bool ignore_eos, special_text;
     int priority;
     uint64_t deadline_ms;
     str tenant;          // owned
     struct share *share; // from the queue to the end
+    struct quota *quota; // the loop's, but for its counter
 
     struct sched_job *next; // in the waiting list
     struct seq *seqs;       // [n_choices] once admitted
@@ -126,12 +164,14 @@ struct sched {
     struct engine_row *rows; // [max_rows]
     struct seq **row_seq;    // [max_rows]
     struct sample_scratch *scratch;
+    struct sample_logprob tops[SCHED_TOP_MAX];
     int32_t *ends; // ids that end a generation
     size_t n_ends;
     struct buf text;  // scratch
     double row_us;    // measured cost of a prompt row
     double decode_us; // measured cost of a step without prompt rows
 
+    struct quota *quotas;  // the loop's
     _Atomic int n_waiting; // submitted, not admitted; the loop adds, the engine subtracts
     _Atomic uint64_t counters[COUNTERS], step_us;
     _Atomic int n_active_now;
@@ -143,6 +183,15 @@ static inline void sched_count(struct sched *s, int which, uint64_t n)
 {
     atomic_fetch_add_explicit(&s->counters[which], n, memory_order_relaxed);
 }
+
+/* piece.c */
+void sched_list_init(struct token_list *l, int n_top);
+void sched_list_fini(struct token_list *l);
+/* A token whose text begins at l->end; d may be NULL. */
+void sched_list_add(struct token_list *l, int32_t id, const struct drawn *d);
+void sched_send_text(struct sched *s, struct seq *q); // s->text, if any
+void sched_send_finish(struct sched *s, struct seq *q, enum sched_finish why);
+void sched_position(struct sched *s, struct sched_job *j, enum sched_what what, size_t position);
 
 /* seq.c */
 void sched_seq_init(struct seq *q, struct sched_job *j, int choice);
@@ -157,17 +206,30 @@ void sched_seq_reuse(struct sched *s, struct seq *q);
 /* Lets the cache know the whole blocks that q has computed. */
 void sched_seq_remember(struct sched *s, const struct seq *q);
 /* A token was drawn: text, stop texts, limits.  True when the choice is complete. */
-bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id);
+bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id, const struct drawn *d);
+/* Takes more of what an earlier job drew; the state moves on when all is taken.  True when the
+ * choice is complete. */
+bool sched_seq_replay(struct sched *s, struct seq *q);
 
 /* share.c */
 void sched_share_join(struct sched *s, struct sched_job *j);
 void sched_share_leave(struct sched *s, struct sched_job *j); // if it has joined
 void sched_share_charge(struct sched *s, struct share *sh, int n_rows);
 
+/* quota.c.  Enters j among those that wait, or ERR_BUSY; leaves it when it is admitted or ends. */
+MUST_CHECK bool sched_quota_enter(struct sched *s, struct sched_job *j, struct err *e);
+void sched_quota_leave(struct sched *s, struct sched_job *j); // engine thread
+void sched_quota_free(struct sched_job *j);                   // with the job; loop thread
+
+/* rank.c */
+/* Must b give its blocks back before a does? */
+bool sched_rank_before(const struct sched *s, const struct seq *a, const struct seq *b);
+
 /* step.c */
+void sched_start_job(struct sched *s, struct sched_job *j);
 bool sched_step(struct sched *s); // false: nothing could be computed now
 
-/* sched.c */
+/* sched.c and piece.c */
 struct sched_piece *sched_piece_new(struct sched_job *j, enum sched_what what, int choice);
 void sched_emit(struct sched *s, struct sched_piece *p);
 void sched_end_job(struct sched *s, struct sched_job *j, const struct err *why);

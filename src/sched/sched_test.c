@@ -1,155 +1,10 @@
 /* sched/sched_test.c - jobs through a tiny random-weight model: the same answer alone, in company
  * and after preemption; cancel, deadline and refusal; nothing is left behind. */
-#include "sched/sched.h"
+#include "sched/world_test.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
-#include "gguf/synth.h"
-#include "test.h"
-
-struct world {
-    struct buf file;
-    struct gguf *gguf;
-    struct tok *tok;
-    struct engine *engine;
-    struct queue *out;
-    struct sched *sched;
-    struct sched_conf conf;
-};
-
-static void make_model(struct world *w)
-{
-    struct gguf_synth s;
-    struct err e;
-    assert_true(gguf_synth_preset("tiny-llama", &s));
-    buf_init(&w->file, (size_t)64 << 20);
-    struct gguf_writer *writer = gguf_writer_to(&w->file);
-    assert_true(gguf_synth_write(writer, &s, &e));
-    assert_true(gguf_writer_finish(writer, &e));
-    gguf_writer_close(writer);
-    if (!gguf_open_bytes(&w->gguf, buf_as_str(&w->file), &e))
-        fail_msg("%s", e.msg);
-    if (!tok_open(&w->tok, w->gguf, &e))
-        fail_msg("%s", e.msg);
-}
-
-static void world_open(struct world *w, struct sched_conf sc, size_t kv_tokens)
-{
-    struct engine_conf ec = engine_conf_default();
-    struct err e;
-    *w = (struct world){.conf = sc};
-    make_model(w);
-    ec.n_threads = 2;
-    ec.kv_tokens = kv_tokens;
-    ec.max_rows = sc.max_rows;
-    ec.max_logits = sc.max_seqs;
-    if (!engine_open(&w->engine, w->gguf, &ec, &e))
-        fail_msg("%s", e.msg);
-    w->out = queue_new(sched_out_capacity(&sc), true);
-    if (!sched_open(&w->sched, w->engine, w->tok, &sc, w->out, &e))
-        fail_msg("%s", e.msg);
-}
-
-static void world_close(struct world *w)
-{
-    size_t all = engine_info(w->engine)->kv_blocks;
-    struct sched_counts c;
-    sched_close(w->sched);
-    sched_counts(w->sched, &c);
-    assert_int_equal(engine_kv_free(w->engine) + c.kv_blocks_cached, all);
-    assert_int_equal(queue_count(w->out), 0);
-    sched_free(w->sched);
-    assert_int_equal(engine_kv_free(w->engine), all);
-    queue_free(w->out);
-    engine_close(w->engine);
-    tok_close(w->tok);
-    gguf_close(w->gguf);
-    buf_free(&w->file);
-}
-
-/* What came of a job. */
-struct result {
-    struct buf text[4];
-    enum sched_finish finish[4];
-    int n_tokens[4];
-    bool started, ended;
-    struct err error;
-};
-
-static struct sched_job *submit(struct world *w, struct sched_request *r, struct result *out)
-{
-    struct err e;
-    *out = (struct result){0};
-    for (size_t i = 0; i < COUNT(out->text); i++)
-        buf_init(&out->text[i], (size_t)1 << 20);
-    struct sched_job *j = sched_submit(w->sched, r, out, &e);
-    if (!j)
-        fail_msg("%s", e.msg);
-    return j;
-}
-
-static void result_free(struct result *r)
-{
-    for (size_t i = 0; i < COUNT(r->text); i++)
-        buf_free(&r->text[i]);
-}
-
-/* Takes one piece and files it with its job's result. */
-static void take(struct world *w)
-{
-    struct sched_piece *p = queue_pop(w->out, 60000);
-    assert_non_null(p);
-    struct result *r = sched_job_arg(p->job);
-    assert_false(r->ended);
-    switch (p->what) {
-    case SCHED_STARTED:
-        assert_false(r->started);
-        r->started = true;
-        break;
-    case SCHED_TEXT: buf_str(&r->text[p->choice], buf_as_str(&p->text)); break;
-    case SCHED_FINISHED:
-        assert_true(r->started);
-        r->finish[p->choice] = p->finish;
-        r->n_tokens[p->choice] = p->n_tokens;
-        break;
-    case SCHED_ENDED:
-        r->ended = true;
-        r->error = p->error;
-        sched_job_free(p->job);
-        break;
-    }
-    sched_piece_free(p);
-}
-
-static void finish_all(struct world *w, struct result *results, int n)
-{
-    for (int i = 0; i < n; i++)
-        while (!results[i].ended)
-            take(w);
-}
-
-static struct sched_request request_of(const int32_t *prompt, size_t n, int max_tokens,
-                                       uint64_t seed)
-{
-    struct sched_request r = {
-        .prompt = prompt, .n_prompt = n, .n_choices = 1, .max_tokens = max_tokens};
-    r.sample = sample_params_default();
-    r.sample.seed = seed;
-    r.ignore_eos = true;
-    return r;
-}
 
 #define N_JOBS 12
-
-/* Prompts of different lengths. */
-static size_t make_prompt(const struct world *w, int i, int32_t *out)
-{
-    uint64_t rng = 77 + (uint64_t)i;
-    size_t n = (size_t)(1 + i * 13 % 90);
-    for (size_t k = 0; k < n; k++)
-        out[k] = (int32_t)(test_random(&rng) % (uint64_t)tok_n_vocab(w->tok));
-    return n;
-}
 
 /* The answers when each job is alone. */
 static void answers_alone(struct buf *texts)
@@ -161,10 +16,10 @@ static void answers_alone(struct buf *texts)
     world_open(&w, sc, 256);
     for (int i = 0; i < N_JOBS; i++) {
         struct result r;
-        size_t n = make_prompt(&w, i, prompt);
-        struct sched_request sr = request_of(prompt, n, 40, (uint64_t)i);
-        submit(&w, &sr, &r);
-        finish_all(&w, &r, 1);
+        size_t n = world_prompt(&w, i, prompt);
+        struct sched_request sr = world_request(prompt, n, 40, (uint64_t)i);
+        world_submit(&w, &sr, &r);
+        world_finish(&w, &r, 1);
         assert_int_equal(r.error.code, ERR_NONE);
         assert_int_equal(r.finish[0], SCHED_FINISH_LENGTH);
         assert_int_equal(r.n_tokens[0], 40);
@@ -183,11 +38,11 @@ static uint64_t compare_together(struct sched_conf sc, size_t kv_tokens, const s
     int32_t prompt[128];
     world_open(&w, sc, kv_tokens);
     for (int i = 0; i < N_JOBS; i++) {
-        size_t n = make_prompt(&w, i, prompt);
-        struct sched_request sr = request_of(prompt, n, 40, (uint64_t)i);
-        submit(&w, &sr, &results[i]);
+        size_t n = world_prompt(&w, i, prompt);
+        struct sched_request sr = world_request(prompt, n, 40, (uint64_t)i);
+        world_submit(&w, &sr, &results[i]);
     }
-    finish_all(&w, results, N_JOBS);
+    world_finish(&w, results, N_JOBS);
     for (int i = 0; i < N_JOBS; i++) {
         assert_int_equal(results[i].error.code, ERR_NONE);
         check_str(buf_as_str(&results[i].text[0]), buf_as_str(&alone[i]), "job");
@@ -229,15 +84,15 @@ static void sched_choices_share_a_prompt(void **state)
     sc.n_ctx = 256;
     world_open(&w, sc, 2048);
     for (int i = 0; i < 6; i++) {
-        size_t n = make_prompt(&w, i, prompt);
-        struct sched_request sr = request_of(prompt, n, 20, 100);
+        size_t n = world_prompt(&w, i, prompt);
+        struct sched_request sr = world_request(prompt, n, 20, 100);
         sr.n_choices = 4;
-        submit(&w, &sr, &four);
-        finish_all(&w, &four, 1);
+        world_submit(&w, &sr, &four);
+        world_finish(&w, &four, 1);
         for (int c = 0; c < 4; c++) {
-            struct sched_request alone = request_of(prompt, n, 20, 100 + (uint64_t)c);
-            submit(&w, &alone, &one);
-            finish_all(&w, &one, 1);
+            struct sched_request alone = world_request(prompt, n, 20, 100 + (uint64_t)c);
+            world_submit(&w, &alone, &one);
+            world_finish(&w, &one, 1);
             check_str(buf_as_str(&four.text[c]), buf_as_str(&one.text[0]), "choice");
             result_free(&one);
         }
@@ -258,15 +113,15 @@ static void sched_cancel_ends_jobs_wherever_they_are(void **state)
     sc.max_seqs = 2;
     world_open(&w, sc, 8192);
     for (int i = 0; i < 6; i++) {
-        size_t n = make_prompt(&w, i, prompt);
-        struct sched_request sr = request_of(prompt, n, 4000, 1);
-        jobs[i] = submit(&w, &sr, &results[i]);
+        size_t n = world_prompt(&w, i, prompt);
+        struct sched_request sr = world_request(prompt, n, 4000, 1);
+        jobs[i] = world_submit(&w, &sr, &results[i]);
     }
     while (!results[0].started) // one decodes, most wait
-        take(&w);
+        world_take(&w);
     for (int i = 0; i < 6; i++)
         sched_cancel(jobs[i]);
-    finish_all(&w, results, 6);
+    world_finish(&w, results, 6);
     for (int i = 0; i < 6; i++) {
         assert_int_equal(results[i].error.code, ERR_CANCELED);
         result_free(&results[i]);
@@ -289,12 +144,12 @@ static void sched_close_ends_what_is_live(void **state)
     sc.max_seqs = 2;
     world_open(&w, sc, 8192);
     for (int i = 0; i < 5; i++) {
-        size_t n = make_prompt(&w, i, prompt);
-        struct sched_request sr = request_of(prompt, n, 4000, 1);
-        submit(&w, &sr, &results[i]);
+        size_t n = world_prompt(&w, i, prompt);
+        struct sched_request sr = world_request(prompt, n, 4000, 1);
+        world_submit(&w, &sr, &results[i]);
     }
     sched_close(w.sched);
-    finish_all(&w, results, 5);
+    world_finish(&w, results, 5);
     for (int i = 0; i < 5; i++)
         result_free(&results[i]);
     world_close(&w);
@@ -314,31 +169,31 @@ static void sched_refuses_what_cannot_be(void **state)
     sc.max_waiting = 2;
     world_open(&w, sc, 512);
 
-    struct sched_request sr = request_of(prompt, 256, 1, 0);
+    struct sched_request sr = world_request(prompt, 256, 1, 0);
     assert_null(sched_submit(w.sched, &sr, NULL, &e));
     assert_int_equal(e.code, ERR_INPUT);
     assert_string_equal(e.kind, "context_length_exceeded");
     assert_non_null(strstr(e.msg, "256"));
 
-    sr = request_of(prompt, 3, 1, 0);
+    sr = world_request(prompt, 3, 1, 0);
     sr.n_choices = 2;
     assert_null(sched_submit(w.sched, &sr, NULL, &e));
     assert_int_equal(e.code, ERR_INPUT);
 
-    sr = request_of(prompt, 3, 0, 0); // up to the context's end
-    jobs[0] = submit(&w, &sr, &held[0]);
+    sr = world_request(prompt, 3, 0, 0); // up to the context's end
+    jobs[0] = world_submit(&w, &sr, &held[0]);
     sched_pause(jobs[0], true);
     struct sched_counts c;
     do // until it is in the batch
         sched_counts(w.sched, &c);
     while (c.waiting > 0);
-    jobs[1] = submit(&w, &sr, &held[1]);
-    jobs[2] = submit(&w, &sr, &held[2]);
+    jobs[1] = world_submit(&w, &sr, &held[1]);
+    jobs[2] = world_submit(&w, &sr, &held[2]);
     assert_null(sched_submit(w.sched, &sr, NULL, &e));
     assert_int_equal(e.code, ERR_BUSY);
     assert_true(sched_retry_after_ms(w.sched) >= 1000);
     sched_pause(jobs[0], false);
-    finish_all(&w, held, 3);
+    world_finish(&w, held, 3);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(held[i].n_tokens[0], 256 - 3);
         assert_int_equal(held[i].finish[0], SCHED_FINISH_LENGTH);
@@ -346,8 +201,8 @@ static void sched_refuses_what_cannot_be(void **state)
     }
 
     sr.deadline_ms = clock_mono_ms(); // already past
-    submit(&w, &sr, &r);
-    finish_all(&w, &r, 1);
+    world_submit(&w, &sr, &r);
+    world_finish(&w, &r, 1);
     assert_int_equal(r.error.code, ERR_TIMEOUT);
     result_free(&r);
     world_close(&w);
@@ -367,24 +222,24 @@ static void sched_prefixes_are_found_again_by_their_owner(void **state)
     for (size_t i = 0; i < COUNT(prompt); i++)
         prompt[i] = (int32_t)(test_random(&rng) % (uint64_t)tok_n_vocab(w.tok));
 
-    struct sched_request sr = request_of(prompt, 200, 30, 9);
+    struct sched_request sr = world_request(prompt, 200, 30, 9);
     sr.tenant = STR("a");
     struct sched_counts before, after;
-    submit(&w, &sr, &cold);
-    finish_all(&w, &cold, 1);
+    world_submit(&w, &sr, &cold);
+    world_finish(&w, &cold, 1);
     sched_counts(w.sched, &before);
     assert_int_equal(before.cached_tokens, 0);
 
-    submit(&w, &sr, &warm);
-    finish_all(&w, &warm, 1);
+    world_submit(&w, &sr, &warm);
+    world_finish(&w, &warm, 1);
     sched_counts(w.sched, &after);
     assert_int_equal(after.cached_tokens, 192); // six whole blocks of 200 tokens
     assert_int_equal(after.prompt_tokens - before.prompt_tokens, 8);
     check_str(buf_as_str(&warm.text[0]), buf_as_str(&cold.text[0]), "warm");
 
     sr.tenant = STR("b"); // sees nothing of a's
-    submit(&w, &sr, &other);
-    finish_all(&w, &other, 1);
+    world_submit(&w, &sr, &other);
+    world_finish(&w, &other, 1);
     sched_counts(w.sched, &after);
     assert_int_equal(after.cached_tokens, 192);
     check_str(buf_as_str(&other.text[0]), buf_as_str(&cold.text[0]), "other tenant");
@@ -394,8 +249,8 @@ static void sched_prefixes_are_found_again_by_their_owner(void **state)
     sr.tenant = STR("c");
     sr.n_prompt = 260;
     for (int i = 0; i < 4; i++)
-        submit(&w, &sr, &twins[i]);
-    finish_all(&w, twins, 4);
+        world_submit(&w, &sr, &twins[i]);
+    world_finish(&w, twins, 4);
     sched_counts(w.sched, &after);
     assert_true(after.prompt_tokens - before.prompt_tokens < 260 + 3 * 2 * 32);
     for (int i = 1; i < 4; i++)
@@ -417,10 +272,10 @@ static void sched_stop_texts_cut_the_answer(void **state)
     int32_t prompt[128];
     sc.n_ctx = 512;
     world_open(&w, sc, 1024);
-    size_t n = make_prompt(&w, 3, prompt);
-    struct sched_request sr = request_of(prompt, n, 60, 5);
-    submit(&w, &sr, &whole);
-    finish_all(&w, &whole, 1);
+    size_t n = world_prompt(&w, 3, prompt);
+    struct sched_request sr = world_request(prompt, n, 60, 5);
+    world_submit(&w, &sr, &whole);
+    world_finish(&w, &whole, 1);
     str text = buf_as_str(&whole.text[0]);
     assert_true(text.n > 20);
     for (size_t at = 0; at + 6 < text.n && at < 60; at++) {
@@ -429,8 +284,8 @@ static void sched_stop_texts_cut_the_answer(void **state)
             continue;
         sr.stops = stops;
         sr.n_stops = 2;
-        submit(&w, &sr, &cut);
-        finish_all(&w, &cut, 1);
+        world_submit(&w, &sr, &cut);
+        world_finish(&w, &cut, 1);
         assert_int_equal(cut.finish[0], SCHED_FINISH_STOP);
         check_str(buf_as_str(&cut.text[0]), str_sub(text, 0, (size_t)str_find(text, stops[1])),
                   "up to the stop text");
@@ -450,16 +305,16 @@ static void sched_choices_can_have_seeds_of_their_own(void **state)
     static const uint64_t seeds[3] = {9, 100, 9};
     sc.n_ctx = 256;
     world_open(&w, sc, 1024);
-    size_t n = make_prompt(&w, 2, prompt);
-    struct sched_request sr = request_of(prompt, n, 20, 1);
+    size_t n = world_prompt(&w, 2, prompt);
+    struct sched_request sr = world_request(prompt, n, 20, 1);
     sr.n_choices = 3;
     sr.seeds = seeds;
-    submit(&w, &sr, &many);
-    finish_all(&w, &many, 1);
+    world_submit(&w, &sr, &many);
+    world_finish(&w, &many, 1);
     for (int i = 0; i < 3; i++) {
-        sr = request_of(prompt, n, 20, seeds[i]);
-        submit(&w, &sr, &alone);
-        finish_all(&w, &alone, 1);
+        sr = world_request(prompt, n, 20, seeds[i]);
+        world_submit(&w, &sr, &alone);
+        world_finish(&w, &alone, 1);
         check_str(buf_as_str(&many.text[i]), buf_as_str(&alone.text[0]), "as alone");
         result_free(&alone);
     }
@@ -478,15 +333,15 @@ static void sched_further_tokens_can_end_an_answer(void **state)
     struct sample_bias bias = {0, 100};
     sc.n_ctx = 256;
     world_open(&w, sc, 1024);
-    size_t n = make_prompt(&w, 2, prompt);
+    size_t n = world_prompt(&w, 2, prompt);
     while (tok_is_eog(w.tok, bias.id) || tok_piece(w.tok, bias.id, false).n == 0)
         bias.id++;
-    struct sched_request sr = request_of(prompt, n, 20, 1); // says nothing but one token
+    struct sched_request sr = world_request(prompt, n, 20, 1); // says nothing but one token
     sr.ignore_eos = false;
     sr.sample.bias = &bias;
     sr.sample.n_bias = 1;
-    submit(&w, &sr, &r);
-    finish_all(&w, &r, 1);
+    world_submit(&w, &sr, &r);
+    world_finish(&w, &r, 1);
     assert_int_equal(r.finish[0], SCHED_FINISH_LENGTH);
     assert_true(r.text[0].n > 0);
     result_free(&r);
@@ -495,16 +350,16 @@ static void sched_further_tokens_can_end_an_answer(void **state)
     ends[1] = bias.id;
     sr.ends = ends;
     sr.n_ends = 2;
-    submit(&w, &sr, &r);
-    finish_all(&w, &r, 1);
+    world_submit(&w, &sr, &r);
+    world_finish(&w, &r, 1);
     assert_int_equal(r.finish[0], SCHED_FINISH_END);
     assert_int_equal(r.text[0].n, 0);
     assert_int_equal(r.n_tokens[0], 1);
     result_free(&r);
 
     sr.min_tokens = 5; // until then it is banned like the model's own
-    submit(&w, &sr, &r);
-    finish_all(&w, &r, 1);
+    world_submit(&w, &sr, &r);
+    world_finish(&w, &r, 1);
     assert_int_equal(r.finish[0], SCHED_FINISH_END);
     assert_int_equal(r.n_tokens[0], 6);
     result_free(&r);
@@ -523,8 +378,8 @@ static void run_flood(struct world *w, int flood_priority, uint64_t had[2])
     int left[2] = {FLOOD, OTHER};
     for (int i = 0; i < FLOOD + OTHER; i++) {
         int who = i >= FLOOD;
-        size_t n = size_min(make_prompt(w, i % 7, prompt), 12);
-        struct sched_request r = request_of(prompt, n, 8, (uint64_t)i);
+        size_t n = size_min(world_prompt(w, i % 7, prompt), 12);
+        struct sched_request r = world_request(prompt, n, 8, (uint64_t)i);
         r.ignore_eos = true;
         r.tenant = who ? STR("other") : STR("flood");
         r.priority = who ? 0 : flood_priority;
@@ -560,7 +415,7 @@ static void sched_a_flood_leaves_others_their_share(void **state)
         struct world w;
         uint64_t had[2] = {0};
         sc.max_seqs = 4;
-        sc.max_waiting = FLOOD + OTHER;
+        sc.max_waiting = 2 * (FLOOD + OTHER);
         sc.n_ctx = 64;
         world_open(&w, sc, 1024);
         run_flood(&w, priority, had);

@@ -8,13 +8,14 @@
 void sched_seq_init(struct seq *q, struct sched_job *j, int choice)
 {
     *q = (struct seq){.job = j, .choice = choice};
-    q->state = choice == 0 ? SEQ_PREFILL : SEQ_WAITS;
+    q->state = j->output ? SEQ_REPLAY : choice == 0 ? SEQ_PREFILL : SEQ_WAITS;
     q->cap_tokens = j->n_prompt + 64;
     q->tokens = mem_alloc((size_t)q->cap_tokens * sizeof *q->tokens);
     memcpy(q->tokens, j->prompt, (size_t)j->n_prompt * sizeof *q->tokens);
     q->n_tokens = j->n_prompt;
     tok_stream_init(&q->chars);
     stop_init(&q->stop, j->stops, j->n_stops);
+    sched_list_init(&q->list, j->n_top);
 }
 
 void sched_seq_fini(struct seq *q)
@@ -23,6 +24,7 @@ void sched_seq_fini(struct seq *q)
     mem_free(q->tokens);
     mem_free(q->kv.blocks);
     stop_fini(&q->stop);
+    sched_list_fini(&q->list);
 }
 
 void sched_seq_drop_blocks(struct sched *s, struct seq *q)
@@ -117,19 +119,6 @@ static void push_token(struct seq *q, int32_t id)
     }
     q->tokens[q->n_tokens++] = id;
     q->n_output++;
-    q->n_unsent++;
-}
-
-static void send_text(struct sched *s, struct seq *q)
-{
-    if (s->text.n == 0)
-        return;
-    struct sched_piece *p = sched_piece_new(q->job, SCHED_TEXT, q->choice);
-    p->n_tokens = q->n_unsent;
-    q->n_unsent = 0;
-    buf_init(&p->text, s->text.n);
-    buf_str(&p->text, buf_as_str(&s->text));
-    sched_emit(s, p);
 }
 
 static void finish(struct sched *s, struct seq *q, enum sched_finish why)
@@ -137,12 +126,7 @@ static void finish(struct sched *s, struct seq *q, enum sched_finish why)
     q->state = SEQ_DONE;
     sched_seq_remember(s, q);
     sched_seq_drop_blocks(s, q);
-    struct sched_piece *p = sched_piece_new(q->job, SCHED_FINISHED, q->choice);
-    p->finish = why;
-    p->stop = why == SCHED_FINISH_STOP ? q->stop.found : STR("");
-    p->n_tokens = q->n_output;
-    p->token = q->tokens[q->n_tokens - 1];
-    sched_emit(s, p);
+    sched_send_finish(s, q, why);
 }
 
 static bool ends(const struct sched *s, const struct sched_job *j, int32_t id)
@@ -153,12 +137,13 @@ static bool ends(const struct sched *s, const struct sched_job *j, int32_t id)
     return tok_is_eog(s->tok, id);
 }
 
-bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id)
+bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id, const struct drawn *d)
 {
     struct sched_job *j = q->job;
     struct buf chars = BUF_INIT(HELD_TEXT_MAX);
 
     push_token(q, id);
+    sched_list_add(&q->list, id, d);
     j->stats.n_output++;
     sched_count(s, COUNT_OUTPUT, 1);
     buf_clear(&s->text);
@@ -168,6 +153,7 @@ bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id)
         why = SCHED_FINISH_END;
     } else {
         tok_stream_put(&q->chars, tok_piece(s->tok, id, j->special_text), &chars);
+        q->list.end += chars.n;
         if (q->n_output <= j->min_tokens)
             buf_str(&s->text, buf_as_str(&chars)); // stop texts do not count yet
         else if (stop_feed(&q->stop, buf_as_str(&chars), &s->text))
@@ -178,13 +164,25 @@ bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id)
     if (why == SCHED_FINISH_END || why == SCHED_FINISH_LENGTH) {
         buf_clear(&chars);
         tok_stream_end(&q->chars, &chars);
+        q->list.end += chars.n;
         if (stop_feed(&q->stop, buf_as_str(&chars), &s->text))
             why = SCHED_FINISH_STOP;
         stop_flush(&q->stop, &s->text);
     }
     buf_free(&chars);
-    send_text(s, q);
+    sched_send_text(s, q);
     if (why != SCHED_FINISH_NONE)
         finish(s, q, why);
     return why != SCHED_FINISH_NONE;
+}
+
+bool sched_seq_replay(struct sched *s, struct seq *q)
+{
+    const struct sched_output *o = &q->job->output[q->choice];
+    for (int i = 0; i < TOKENS_A_STEP && (size_t)q->n_replayed < o->n; i++)
+        if (sched_seq_accept(s, q, o->id[q->n_replayed++], NULL))
+            return true;
+    if ((size_t)q->n_replayed == o->n)
+        q->state = SEQ_PREFILL;
+    return false;
 }

@@ -15,7 +15,7 @@ static bool runs_now(const struct sched_job *j)
            !atomic_load_explicit(&j->cancel, memory_order_relaxed);
 }
 
-/* The sequence that has to give its blocks back first: lowest priority, youngest, not q itself. */
+/* The sequence that has to give its blocks back first, not q itself. */
 static struct seq *victim(struct sched *s, const struct seq *q)
 {
     struct seq *worst = NULL;
@@ -25,8 +25,7 @@ static struct seq *victim(struct sched *s, const struct seq *q)
             struct seq *v = &j->seqs[c];
             if (v == q || v->kv.n_blocks == 0 || v->in_step > 0)
                 continue;
-            if (!worst || j->priority > worst->job->priority ||
-                (j->priority == worst->job->priority && v->born > worst->born))
+            if (!worst || sched_rank_before(s, worst, v))
                 worst = v;
         }
     }
@@ -39,8 +38,7 @@ static bool reserve(struct sched *s, struct seq *q, int n)
 {
     while (!sched_seq_reserve(s, q, n)) {
         struct seq *v = victim(s, q);
-        if (!v || v->job->priority < q->job->priority ||
-            (v->job->priority == q->job->priority && v->born < q->born))
+        if (!v || sched_rank_before(s, v, q))
             return false;
         log_debug("sched.preempt", "tokens=%d", v->n_computed);
         sched_count(s, COUNT_PREEMPTED, 1);
@@ -162,15 +160,20 @@ static int add_prompts(struct sched *s, int n_rows)
     return n_rows;
 }
 
+void sched_start_job(struct sched *s, struct sched_job *j)
+{
+    j->started = true;
+    j->stats.started_ms = clock_mono_ms();
+    sched_emit(s, sched_piece_new(j, SCHED_STARTED, 0));
+}
+
 /* All choices begin with the logits behind the prompt; the others share its blocks. */
 static void prompt_done(struct sched *s, struct seq *q)
 {
     struct sched_job *j = q->job;
     if (j->started)
         return;
-    j->started = true;
-    j->stats.started_ms = clock_mono_ms();
-    sched_emit(s, sched_piece_new(j, SCHED_STARTED, 0));
+    sched_start_job(s, j);
     for (int c = 1; c < j->n_choices; c++)
         if (!sched_seq_fork(s, &j->seqs[c], q))
             j->seqs[c].state = SEQ_PREFILL; // no block free: it computes the prompt itself
@@ -199,8 +202,28 @@ static void choose(struct sched *s, struct seq *q, const float *logits)
         sched_seq_drop_blocks(s, q);
         return;
     }
-    if (sched_seq_accept(s, q, id))
+    struct drawn d = {.has_logprob = j->want_logprobs, .top = s->tops};
+    if (d.has_logprob)
+        d.logprob = sample_logprobs(logits, in.n_vocab, id, s->tops, j->n_top);
+    if (sched_seq_accept(s, q, id, &d))
         j->n_live--;
+}
+
+/* Jobs that go on from where an earlier one stood first take what that one had drawn. */
+static bool replay_all(struct sched *s)
+{
+    bool any = false;
+    for (int a = 0; a < s->n_active; a++) {
+        struct sched_job *j = s->active[a];
+        for (int c = 0; c < j->n_choices && runs_now(j); c++) {
+            if (j->seqs[c].state != SEQ_REPLAY)
+                continue;
+            any = true;
+            if (sched_seq_replay(s, &j->seqs[c]))
+                j->n_live--;
+        }
+    }
+    return any;
 }
 
 static void take_results(struct sched *s, int n_rows, const float *logits)
@@ -216,6 +239,8 @@ static void take_results(struct sched *s, int n_rows, const float *logits)
             sched_count(s, COUNT_PROMPT, (uint64_t)n);
         if (n > 1)
             sched_seq_remember(s, q);
+        if (j->want_progress && !j->started)
+            sched_position(s, j, SCHED_PROGRESS, (size_t)q->n_computed);
         if (drawn) {
             bool first = !j->started;
             q->state = SEQ_DECODE;
@@ -249,10 +274,11 @@ bool sched_step(struct sched *s)
         for (int c = 0; c < s->active[a]->n_choices; c++)
             s->active[a]->seqs[c].in_step = 0;
 
+    bool replayed = replay_all(s);
     int n_decode = add_decodes(s);
     int n_rows = add_prompts(s, n_decode);
     if (n_rows == 0)
-        return false;
+        return replayed;
 
     // With one job in the step its cancel flag stops the computation itself.
     struct sched_job *only = s->row_seq[0]->job;
