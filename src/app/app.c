@@ -60,6 +60,16 @@ static void *load_models(void *arg)
     return NULL;
 }
 
+static void on_store(evutil_socket_t fd, short what, void *arg)
+{
+    struct app *a = arg;
+    (void)fd;
+    (void)what;
+    store_turn(a->store);
+    if (a->runs)
+        runs_turn(a->runs);
+}
+
 static void on_runs(evutil_socket_t fd, short what, void *arg)
 {
     struct app *a = arg;
@@ -95,6 +105,8 @@ static bool open_runs(struct app *a, struct err *e)
     rc.max_preparing = (int)a->config->queue;
     rc.max_choices = (int)a->config->max_seqs;
     rc.timeout_ms = (uint32_t)a->config->timeout_s * 1000;
+    rc.keep_bytes = (size_t)a->config->keep_memory_mib << 20;
+    rc.keep_ms = (uint32_t)(a->config->keep_memory_for_s * 1000);
     if (!runs_open(&a->runs, models, (size_t)a->n_models, &rc, e))
         return false;
     for (size_t i = 0; i < runs_n_fds(a->runs); i++) {
@@ -105,6 +117,7 @@ static bool open_runs(struct app *a, struct err *e)
     make_fingerprint(a);
     a->dialect = dialect_new(&(struct dialect_conf){
         .runs = a->runs,
+        .store = a->store,
         .max_request = (size_t)a->config->max_body_mib << 21,
         .keep_alive_ms = (uint32_t)a->config->keep_alive_s * 1000,
         .fingerprint = a->fingerprint,
@@ -250,6 +263,23 @@ static bool listen_on(struct app *a, struct err *e)
     return http_listen(&a->server, a->base, &hc, on_request, on_bad_message, a, e);
 }
 
+/* In --data, or in memory. */
+static bool open_store(struct app *a, struct err *e)
+{
+    const struct config *c = a->config;
+    struct store_conf sc = store_conf_default();
+    bool durable = c->data.n > 0;
+    sc.dir = durable ? c->data.p : NULL;
+    sc.keep_s = (uint32_t)(durable ? c->keep_for_s : c->keep_memory_for_s);
+    sc.max_bytes = (uint64_t)(durable ? c->keep_disk_mib : int_max((int)c->keep_memory_mib, 1))
+                   << 20;
+    if (!store_open(&a->store, &sc, e))
+        return false;
+    a->store_event = event_new(a->base, store_fd(a->store), EV_READ | EV_PERSIST, on_store, a);
+    event_add(a->store_event, NULL);
+    return true;
+}
+
 static bool start(struct app *a, struct err *e)
 {
     static const struct timeval half_second = {0, 500000};
@@ -257,7 +287,7 @@ static bool start(struct app *a, struct err *e)
     a->base = event_base_new();
     if (!a->base)
         return err_set(e, ERR_INTERNAL, "cannot create the event loop");
-    if (!keys_watch_open(&a->keys, a->config->data, e) || !listen_on(a, e))
+    if (!keys_watch_open(&a->keys, a->config->data, e) || !open_store(a, e) || !listen_on(a, e))
         return false;
     for (size_t i = 0; i < COUNT(numbers); i++) {
         a->signals[i] = evsignal_new(a->base, numbers[i], on_signal, a);
@@ -286,12 +316,14 @@ static void stop(struct app *a)
     for (int i = 0; i < a->n_models; i++)
         app_model_stop(&a->models[i]);
     runs_close(a->runs);
+    store_close(a->store);
     for (int i = 0; i < a->n_models; i++)
         app_model_close(&a->models[i]);
     free_event(a->signals[0]);
     free_event(a->signals[1]);
     free_event(a->tick);
     free_event(a->loaded_event);
+    free_event(a->store_event);
     for (size_t i = 0; i < COUNT(a->run_events); i++)
         free_event(a->run_events[i]);
     if (a->loaded) {

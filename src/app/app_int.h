@@ -7,6 +7,7 @@
 #include "app/model.h"
 #include "dialect/dialect.h"
 #include "http/http.h"
+#include "store/store.h"
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -25,11 +26,12 @@ struct app {
     const struct config *config;
     struct event_base *base;
     struct http_server *server;
-    struct event *signals[2], *tick, *loaded_event, *run_events[APP_FDS_MAX];
+    struct event *signals[2], *tick, *loaded_event, *run_events[APP_FDS_MAX], *store_event;
     struct budget budget;
     char fingerprint[32];
     uint64_t began_ms;
     struct keys_watch keys;
+    struct store *store;
 
     pthread_t loader;
     struct queue *loaded; // one item when the loader thread is done

@@ -54,7 +54,17 @@ static const struct option {
     {"chat-template", KIND_TEXT, AT(chat_template), .text = "", .arg = "FILE",
      .help = "a Jinja template to use instead of the models' own"},
     {"data", KIND_TEXT, AT(data), .text = "", .arg = "DIR",
-     .help = "folder for what has to last: API keys (see confab keys)"},
+     .help =
+         "folder for what has to last: durable runs, stored objects, API keys (see confab keys)"},
+    {"keep-for", KIND_INT, AT(keep_for_s), 0, 1 << 30, 7 * 86400, .arg = "S",
+     .help = "complete runs and objects stay in --data this long, in seconds; 0: for ever"},
+    {"keep-disk", KIND_INT, AT(keep_disk_mib), 0, 1 << 26, 4096, .arg = "MIB",
+     .help = "most that --data holds; the oldest complete runs and objects go; 0: no bound"},
+    {"keep-memory", KIND_INT, AT(keep_memory_mib), 0, 1 << 20, 64, .arg = "MIB",
+     .help =
+         "most memory for complete runs, and again as much for objects where there is no --data"},
+    {"keep-memory-for", KIND_INT, AT(keep_memory_for_s), 0, 1 << 22, 3600, .arg = "S",
+     .help = "complete runs stay in memory this long, in seconds"},
     {"cpu-mask", KIND_TEXT, AT(cpu_mask), .text = "", .arg = "LEVEL",
      .help = "use kernels up to this level only: scalar, avx2, avx512; empty: all there are"},
     {"cors", KIND_BOOL, AT(cors), .help = "let pages of other origins call the API"},

@@ -7,6 +7,7 @@
 
 #include "http/http.h"
 #include "run/run.h"
+#include "store/store.h"
 
 struct dialect;
 
@@ -25,6 +26,7 @@ struct dialect_record {
 
 struct dialect_conf {
     struct runs *runs;       // borrowed
+    struct store *store;     // borrowed: for objects; durable or not, see store_is_durable
     size_t max_request;      // bytes of memory for one request
     uint32_t keep_alive_ms;  // a waiting stream hears from us this often
     const char *fingerprint; // system_fingerprint
