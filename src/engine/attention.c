@@ -4,7 +4,8 @@
  * against the keys and values, span by span.  Spans are aligned to absolute positions and merged in
  * ascending order, each query row over the spans that it sees itself, so that a row's result
  * depends on its sequence alone.  When there are too few items to feed the threads (one long
- * stream), every span becomes an item of its own and a second phase merges. */
+ * stream), or when sequences share a prefix, every span becomes an item of its own and a second
+ * phase merges; tiles whose blocks of a span are the same are then one item, and read them once. */
 #include "engine/pass_int.h"
 
 /* The first position a row sees. */
@@ -23,6 +24,61 @@ static void measure_tile(const struct engine *en, struct pass_tile *t)
     }
 }
 
+/* Does span s lie wholly before every row of the tile, and has the tile room for more rows? */
+static bool may_share(const struct engine *en, const struct pass_tile *t, int span)
+{
+    const struct engine_pass *p = en->pass;
+    return 2 * t->n <= p->tile_rows && p->rows[t->row0].pos >= (span + 1) * KERN_SPAN - 1;
+}
+
+static const int32_t *span_blocks(const struct engine_pass *p, const struct pass_tile *t, int span)
+{
+    return p->rows[t->row0].seq->blocks + (size_t)span * (KERN_SPAN / ENGINE_BLOCK);
+}
+
+/* Adds to the unit the tiles behind tile i that share its span's blocks. */
+static void add_sharers(const struct engine *en, struct pass_unit *u, int i, int k)
+{
+    struct engine_pass *p = en->pass;
+    const int32_t *blocks = span_blocks(p, &p->tiles[i], u->span);
+    int rows = p->tiles[i].n;
+    for (int j = i + 1; j < p->n_tiles; j++) {
+        const struct pass_tile *t = &p->tiles[j];
+        int at = u->span - t->first[k];
+        if (at < 0 || at >= t->n_spans[k] || rows + t->n > p->tile_rows ||
+            p->joined[t->base[k] + at] || !may_share(en, t, u->span))
+            continue;
+        const int32_t *other = span_blocks(p, t, u->span);
+        if (*other != *blocks ||
+            memcmp(other, blocks, KERN_SPAN / ENGINE_BLOCK * sizeof *blocks) != 0)
+            continue;
+        p->joined[t->base[k] + at] = 1;
+        p->members[k][u->first + u->n++] = j;
+        rows += t->n;
+    }
+}
+
+static void make_units(const struct engine *en, int k, int n_spans)
+{
+    struct engine_pass *p = en->pass;
+    int n_members = 0;
+    p->n_units[k] = 0;
+    memset(p->joined, 0, (size_t)n_spans);
+    for (int i = 0; i < p->n_tiles; i++) {
+        const struct pass_tile *t = &p->tiles[i];
+        for (int s = 0; s < t->n_spans[k]; s++) {
+            if (p->joined[t->base[k] + s])
+                continue;
+            struct pass_unit *u = &p->units[k][p->n_units[k]++];
+            *u = (struct pass_unit){.span = t->first[k] + s, .first = n_members, .n = 1};
+            p->members[k][n_members] = i;
+            if (may_share(en, t, u->span))
+                add_sharers(en, u, i, k);
+            n_members += u->n;
+        }
+    }
+}
+
 void engine_tile_rows(struct engine *en)
 {
     struct engine_pass *p = en->pass;
@@ -36,28 +92,26 @@ void engine_tile_rows(struct engine *en)
         }
         measure_tile(en, t);
     }
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < (en->h.window ? 2 : 1); k++) {
         long long total = 0;
         for (int i = 0; i < p->n_tiles; i++) {
             p->tiles[i].base[k] = (int)total;
             total += p->tiles[i].n_spans[k];
         }
-        long long items = (long long)p->n_tiles * en->h.n_kv;
-        p->split[k] = total > p->n_tiles && items < 4LL * en->conf.n_threads &&
-                      total * en->h.n_kv <= p->max_results;
+        p->split[k] = false;
+        if (total == p->n_tiles || total * en->h.n_kv > p->max_results)
+            continue;
+        // Worth it when there are too few items else, or when units stand for several tiles.
+        make_units(en, k, (int)total);
+        p->split[k] =
+            (long long)p->n_tiles * en->h.n_kv < 4LL * en->conf.n_threads || p->n_units[k] < total;
     }
-}
-
-static int total_spans(const struct engine_pass *p, bool local)
-{
-    const struct pass_tile *last = &p->tiles[p->n_tiles - 1];
-    return last->base[local] + last->n_spans[local];
 }
 
 int engine_attend_items(const struct engine *en, bool local)
 {
     const struct engine_pass *p = en->pass;
-    return (p->split[local] ? total_spans(p, local) : p->n_tiles) * en->h.n_kv;
+    return (p->split[local] ? p->n_units[local] : p->n_tiles) * en->h.n_kv;
 }
 
 int engine_merge_items(const struct engine *en, bool local)
@@ -76,23 +130,12 @@ static void gather_queries(const struct engine *en, const struct pass_tile *t, i
                group * sizeof *q);
 }
 
-/* One span of one tile and KV head. */
-static void attend_span(const struct pass_stage *st, const struct pass_tile *t, int kv, int span,
-                        const float *q, float *acc, float *max, float *sum)
+/* Which tokens of the span each query row of the tile sees. */
+static void see(const struct pass_stage *st, const struct pass_tile *t, int span, int *lo, int *hi)
 {
-    const struct engine *en = st->en;
-    const struct engine_hparams *h = &en->h;
-    const struct engine_row *rows = en->pass->rows + t->row0;
-    const struct engine_seq *seq = rows[0].seq;
-    enum { BLOCKS = KERN_SPAN / ENGINE_BLOCK };
-    const void *blocks[BLOCKS];
-    int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS];
+    const struct engine_hparams *h = &st->en->h;
+    const struct engine_row *rows = st->en->pass->rows + t->row0;
     int group = h->n_head / h->n_kv, start = span * KERN_SPAN;
-
-    int end = int_min(rows[t->n - 1].pos + 1 - start, KERN_SPAN);
-    int n_blocks = (end + ENGINE_BLOCK - 1) / ENGINE_BLOCK;
-    for (int i = 0; i < n_blocks; i++)
-        blocks[i] = engine_kv_at(&en->kv, h, seq->blocks[start / ENGINE_BLOCK + i], st->il, kv);
     for (int i = 0; i < t->n; i++) {
         int from = first_seen(h, rows[i].pos, h->local[st->il]) - start;
         int to = int_min(rows[i].pos + 1 - start, KERN_SPAN);
@@ -101,8 +144,24 @@ static void attend_span(const struct pass_stage *st, const struct pass_tile *t, 
             hi[j] = from >= to ? 0 : int_max(to, 0);
         }
     }
-    en->kern.attn_span(q, t->n * group, h->head_dim, blocks, n_blocks, lo, hi, h->attn_softcap, acc,
-                       max, sum);
+}
+
+/* n_q query rows, those of tile t among them, against one span of its sequence and one KV head. */
+static void attend_span(const struct pass_stage *st, const struct pass_tile *t, int kv, int span,
+                        const float *q, int n_q, const int *lo, const int *hi, float *acc,
+                        float *max, float *sum)
+{
+    const struct engine *en = st->en;
+    const struct engine_hparams *h = &en->h;
+    enum { BLOCKS = KERN_SPAN / ENGINE_BLOCK };
+    const void *blocks[BLOCKS];
+    int end = int_min(en->pass->rows[t->row0 + t->n - 1].pos + 1 - span * KERN_SPAN, KERN_SPAN);
+    int n_blocks = (end + ENGINE_BLOCK - 1) / ENGINE_BLOCK;
+    const int32_t *table = span_blocks(en->pass, t, span);
+    for (int i = 0; i < n_blocks; i++)
+        blocks[i] = engine_kv_at(&en->kv, h, table[i], st->il, kv);
+    en->kern.attn_span(q, n_q, h->head_dim, blocks, n_blocks, lo, hi, h->attn_softcap, acc, max,
+                       sum);
 }
 
 /* Merges every query row of the tile over the spans it sees; span s of the tile lies s * step
@@ -138,26 +197,48 @@ static void attend_whole(const struct pass_stage *st, int item, struct pass_work
     const struct pass_tile *t = &p->tiles[item / en->h.n_kv];
     size_t d = (size_t)en->h.head_dim, tile_q = (size_t)p->tile_q;
 
+    int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS];
+    int n_q = t->n * (en->h.n_head / en->h.n_kv);
     gather_queries(en, t, kv, w->q);
-    for (int s = 0; s < t->n_spans[local]; s++)
-        attend_span(st, t, kv, t->first[local] + s, w->q, w->acc + (size_t)s * tile_q * d,
-                    w->max + (size_t)s * tile_q, w->sum + (size_t)s * tile_q);
+    for (int s = 0; s < t->n_spans[local]; s++) {
+        see(st, t, t->first[local] + s, lo, hi);
+        attend_span(st, t, kv, t->first[local] + s, w->q, n_q, lo, hi,
+                    w->acc + (size_t)s * tile_q * d, w->max + (size_t)s * tile_q,
+                    w->sum + (size_t)s * tile_q);
+    }
     merge_tile(st, t, kv, w->acc, w->max, w->sum, 1);
 }
 
-static void attend_split(const struct pass_stage *st, int item, struct pass_worker *w)
+/* A unit times a KV head; each member's rows go to its own results. */
+static void attend_unit(const struct pass_stage *st, int item, struct pass_worker *w)
 {
     const struct engine *en = st->en;
     const struct engine_pass *p = en->pass;
-    int local = en->h.local[st->il], kv = item % en->h.n_kv, index = item / en->h.n_kv;
-    const struct pass_tile *t = p->tiles;
-    while (index >= t->base[local] + t->n_spans[local])
-        t++; // few tiles, or this would not be split
-    size_t d = (size_t)en->h.head_dim, at = (size_t)item * (size_t)p->tile_q;
+    int local = en->h.local[st->il], kv = item % en->h.n_kv, n_q = 0;
+    const struct pass_unit *u = &p->units[local][item / en->h.n_kv];
+    const int *members = p->members[local] + u->first;
+    size_t group = (size_t)(en->h.n_head / en->h.n_kv), d = (size_t)en->h.head_dim;
+    int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS];
 
-    gather_queries(en, t, kv, w->q);
-    attend_span(st, t, kv, t->first[local] + index - t->base[local], w->q, p->sp_acc + at * d,
-                p->sp_max + at, p->sp_sum + at);
+    for (int i = 0; i < u->n; i++) {
+        const struct pass_tile *t = &p->tiles[members[i]];
+        gather_queries(en, t, kv, w->q + (size_t)n_q * d);
+        see(st, t, u->span, lo + n_q, hi + n_q);
+        n_q += t->n * (int)group;
+    }
+    attend_span(st, &p->tiles[members[0]], kv, u->span, w->q, n_q, lo, hi, w->acc, w->max, w->sum);
+    size_t from = 0;
+    for (int i = 0; i < u->n; i++) {
+        const struct pass_tile *t = &p->tiles[members[i]];
+        size_t n = (size_t)t->n * group;
+        size_t at = ((size_t)(t->base[local] + u->span - t->first[local]) * (size_t)en->h.n_kv +
+                     (size_t)kv) *
+                    (size_t)p->tile_q;
+        memcpy(p->sp_acc + at * d, w->acc + from * d, n * d * sizeof *w->acc);
+        memcpy(p->sp_max + at, w->max + from, n * sizeof *w->max);
+        memcpy(p->sp_sum + at, w->sum + from, n * sizeof *w->sum);
+        from += n;
+    }
 }
 
 void engine_run_attend(void *arg, int chunk, int worker)
@@ -165,7 +246,7 @@ void engine_run_attend(void *arg, int chunk, int worker)
     const struct pass_stage *st = arg;
     struct engine_pass *p = st->en->pass;
     bool split = p->split[st->en->h.local[st->il]];
-    (split ? attend_split : attend_whole)(st, chunk, &p->workers[worker]);
+    (split ? attend_unit : attend_whole)(st, chunk, &p->workers[worker]);
 }
 
 void engine_run_merge(void *arg, int chunk, int worker)

@@ -218,6 +218,54 @@ static void check_determinism(const char *preset, const char *mix, int longest, 
     buf_free(&bytes);
 }
 
+/* Sequences that share a prefix of a whole span and more attend to it together: the same bits. */
+static void engine_shared_prefixes_change_nothing(void **state)
+{
+    enum { TALKS = 6, COMMON = 290 };
+    static const struct {
+        const char *preset;
+        unsigned cpu_mask;
+        int n_threads;
+    } rows[] = {{"nano-llama", ~0u, 1}, {"nano-llama", 0, 2}, {"tiny-gemma3", ~0u, 2}};
+    (void)state;
+    for (size_t r = 0; r < COUNT(rows); r++) {
+        struct talk *talks = mem_calloc(TALKS, sizeof *talks);
+        struct buf bytes;
+        struct gguf *g = open_synth(&bytes, rows[r].preset, "Q8_0");
+        uint64_t rnd = 5;
+        int n_vocab = (int)gguf_find_tensor(g, STR("token_embd.weight"))->ne[1];
+        talks_init(talks, TALKS, n_vocab, LEN_MAX, &rnd);
+        for (int k = 1; k < TALKS; k++) {
+            mem_free(talks[k].want);
+            talks[k].n = COMMON + 1 + 8 * k;
+            talks[k].want = mem_calloc((size_t)talks[k].n * (size_t)n_vocab, sizeof(float));
+            memcpy(talks[k].tokens, talks[0].tokens, COMMON * sizeof(int32_t));
+            for (int i = COMMON; i < talks[k].n; i++)
+                talks[k].tokens[i] = (int32_t)(test_random(&rnd) % (uint64_t)n_vocab);
+        }
+        talks_plain(g, talks, TALKS, rows[r].cpu_mask);
+        struct engine *en =
+            open_engine(g, rows[r].n_threads, 64, TALKS * LEN_MAX, rows[r].cpu_mask);
+        talk_begin(&talks[0]);
+        while (talks[0].done < COMMON)
+            mixed_step(en, talks, 1, 64, &rnd);
+        for (int k = 1; k < TALKS; k++) {
+            talk_begin(&talks[k]);
+            talk_fork(en, &talks[k], &talks[0]);
+        }
+        while (!all_done(talks, TALKS))
+            mixed_step(en, talks, TALKS, TALKS, &rnd); // mostly single rows, side by side
+        for (int k = 0; k < TALKS; k++) {
+            talk_end(en, &talks[k]);
+            mem_free(talks[k].want);
+        }
+        engine_close(en);
+        mem_free(talks);
+        gguf_close(g);
+        buf_free(&bytes);
+    }
+}
+
 static void engine_rows_do_not_depend_on_company(void **state)
 {
     static const struct {
@@ -363,6 +411,7 @@ static void engine_keeps_to_its_budget(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(engine_rows_do_not_depend_on_company),
+    cmocka_unit_test(engine_shared_prefixes_change_nothing),
     cmocka_unit_test(engine_blocks_forget),
     cmocka_unit_test(engine_blocks_are_counted),
     cmocka_unit_test(engine_step_can_be_canceled),

@@ -102,6 +102,11 @@ static void carve_pass(struct carve *c, struct engine *en)
     p->sp_acc = carve(c, results * q * d, sizeof(float));
     p->sp_max = carve(c, results * q, sizeof(float));
     p->sp_sum = carve(c, results * q, sizeof(float));
+    for (int k = 0; k < 2; k++) {
+        p->units[k] = carve(c, results, sizeof *p->units[k]);
+        p->members[k] = carve(c, results, sizeof *p->members[k]);
+    }
+    p->joined = carve(c, results, 1);
     p->tiles = carve(c, rows, sizeof *p->tiles);
     p->out_rows = carve(c, rows, sizeof *p->out_rows);
     p->workers = carve(c, (size_t)en->conf.n_threads, sizeof *p->workers);

@@ -49,6 +49,13 @@ struct pass_tile {
     int base[2];              // sum of n_spans of the tiles before
 };
 
+/* One span of one sequence's tile, or of several tiles whose blocks of that span are the same: a
+ * prefix that they share is read once for all. */
+struct pass_unit {
+    int span;
+    int first, n; // members
+};
+
 struct engine_pass {
     void *mem;
     size_t bytes;
@@ -71,8 +78,12 @@ struct engine_pass {
     int max_spans;         // of a sequence
     struct pass_tile *tiles;
     int n_tiles;
-    bool split[2];                   // spans of a tile are separate items
-    int max_results;                 // capacity of the split results
+    bool split[2];              // spans are separate items: the units below
+    struct pass_unit *units[2]; // [max_results]
+    int n_units[2];
+    int *members[2];                 // [max_results] tiles, unit by unit
+    unsigned char *joined;           // [max_results] scratch
+    int max_results;                 // capacity of the split results, over all KV heads
     float *sp_acc, *sp_max, *sp_sum; // [max_results][tile_q][head_dim], [..][tile_q]
     const struct engine_row *rows;   // of the step
     int n_rows, n_out;
