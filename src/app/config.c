@@ -29,6 +29,8 @@ static const struct option {
      .help = "threads that compute; 0: one for each CPU"},
     {"kv-tokens", KIND_INT, AT(kv_tokens), 0, 1 << 26, 0, .arg = "N",
      .help = "tokens that fit the KV memory, all conversations together; 0: from --memory"},
+    {"kv-type", KIND_TEXT, AT(kv_type), .text = "f16", .arg = "TYPE",
+     .help = "how keys and values are kept: f16, or q8 (half the memory, a little less exact)"},
     {"memory", KIND_INT, AT(memory_mib), 0, 1 << 26, 0, .arg = "MIB",
      .help = "memory for weights and KV in MiB; 0: four fifths of what the machine has"},
     {"max-seqs", KIND_INT, AT(max_seqs), 1, 256, 16, .arg = "N",

@@ -84,7 +84,7 @@ static int context_of(const struct gguf *g, const struct config *c)
 }
 
 /* Bytes that the keys and values of one token take, from the file's own numbers. */
-static uint64_t kv_bytes_a_token(const struct gguf *g)
+static uint64_t kv_bytes_a_token(const struct gguf *g, enum engine_kv_kind kind)
 {
     str arch = STR("");
     char key[128];
@@ -107,16 +107,17 @@ static uint64_t kv_bytes_a_token(const struct gguf *g)
         kv_heads = heads;
     if (dim == 0 && heads)
         dim = embd / heads;
-    return layers * kv_heads * dim * 4;
+    // q8: a byte a number and two scales
+    return layers * kv_heads * (kind == ENGINE_KV_Q8 ? dim * 2 + 8 : dim * 4);
 }
 
 /* Room for several conversations of full length, within half of what the weights leave. */
 static size_t kv_tokens_of(const struct gguf *g, const struct config *c, int ctx,
-                           const struct budget *b)
+                           enum engine_kv_kind kind, const struct budget *b)
 {
     if (c->kv_tokens)
         return size_max((size_t)c->kv_tokens, (size_t)ctx);
-    uint64_t per_token = kv_bytes_a_token(g);
+    uint64_t per_token = kv_bytes_a_token(g, kind);
     uint64_t left = b->max > gguf_file_size(g) ? b->max - gguf_file_size(g) : 0;
     uint64_t fits = per_token ? left / 2 / per_token : 0;
     uint64_t want = (uint64_t)ctx * (uint64_t)(c->max_seqs < 4 ? c->max_seqs : 4);
@@ -130,13 +131,15 @@ static bool open_engine(struct app_model *m, const struct config *c, struct budg
     struct sched_conf sc = sched_conf_default();
     if (c->cpu_mask.n && !cpu_parse_mask(c->cpu_mask, &ec.cpu_mask, e))
         return err_ctx(e, "--cpu-mask");
+    if (!engine_kv_kind_named(c->kv_type, &ec.kv_kind, e))
+        return err_ctx(e, "--kv-type");
     sc.n_ctx = context_of(m->gguf, c);
     sc.max_seqs = (int)c->max_seqs;
     sc.max_waiting = (int)c->queue;
     sc.gap_ms = (int)c->gap_ms;
     sc.max_rows = int_max((int)c->max_rows, sc.max_seqs);
     ec.n_threads = c->threads ? (int)c->threads : n_cpus();
-    ec.kv_tokens = kv_tokens_of(m->gguf, c, sc.n_ctx, budget);
+    ec.kv_tokens = kv_tokens_of(m->gguf, c, sc.n_ctx, ec.kv_kind, budget);
     ec.max_rows = sc.max_rows;
     ec.max_logits = sc.max_seqs;
     ec.n_ctx = sc.n_ctx;

@@ -28,6 +28,7 @@ static const char help[] =
     "  -r, --repeat N        runs of each test (default 5)\n"
     "      --rows N          most rows of a step (default 512)\n"
     "      --cpu-mask LEVEL  use less than the processor has: scalar, avx2 ...\n"
+    "      --kv-type TYPE    f16 (default) or q8: how keys and values are kept\n"
     "      --json            as JSON\n"
     "  -h, --help            this text\n";
 
@@ -43,6 +44,7 @@ struct request {
     int prompt, gen, repeat, rows;
     struct list depths, streams, threads;
     unsigned cpu_mask;
+    enum engine_kv_kind kv;
     bool json;
 };
 
@@ -99,6 +101,7 @@ static bool field_open(struct field *f, const struct gguf *g, const struct reque
     conf.max_logits = n_seqs;
     conf.kv_tokens = (size_t)n_seqs * (size_t)blocks * ENGINE_BLOCK;
     conf.cpu_mask = r->cpu_mask;
+    conf.kv_kind = r->kv;
     *f = (struct field){.n_seqs = n_seqs, .max_rows = conf.max_rows};
     if (!engine_open(&f->en, g, &conf, e))
         return false;
@@ -292,6 +295,11 @@ static bool set_option(struct request *r, int c)
             return true;
         fprintf(stderr, "confab bench: --cpu-mask: %s\n", e.msg);
         return false;
+    case 'K':
+        if (engine_kv_kind_named(str_c(optarg), &r->kv, &e))
+            return true;
+        fprintf(stderr, "confab bench: --kv-type: %s\n", e.msg);
+        return false;
     default: return false;
     }
 }
@@ -299,17 +307,12 @@ static bool set_option(struct request *r, int c)
 int cli_bench(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"prompt", required_argument, NULL, 'p'},
-        {"gen", required_argument, NULL, 'g'},
-        {"depth", required_argument, NULL, 'd'},
-        {"streams", required_argument, NULL, 's'},
-        {"threads", required_argument, NULL, 't'},
-        {"repeat", required_argument, NULL, 'r'},
-        {"rows", required_argument, NULL, 'R'},
-        {"cpu-mask", required_argument, NULL, 'M'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"prompt", required_argument, NULL, 'p'},  {"gen", required_argument, NULL, 'g'},
+        {"depth", required_argument, NULL, 'd'},   {"streams", required_argument, NULL, 's'},
+        {"threads", required_argument, NULL, 't'}, {"repeat", required_argument, NULL, 'r'},
+        {"rows", required_argument, NULL, 'R'},    {"cpu-mask", required_argument, NULL, 'M'},
+        {"kv-type", required_argument, NULL, 'K'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     struct request r = {.prompt = 512, .gen = 64, .repeat = 5, .rows = 512, .cpu_mask = ~0u};
     r.depths.n = r.streams.n = r.threads.n = 1;

@@ -160,8 +160,8 @@ static void attend_span(const struct pass_stage *st, const struct pass_tile *t, 
     const int32_t *table = span_blocks(en->pass, t, span);
     for (int i = 0; i < n_blocks; i++)
         blocks[i] = engine_kv_at(&en->kv, h, table[i], st->il, kv);
-    en->kern.attn_span(q, n_q, h->head_dim, blocks, n_blocks, lo, hi, h->attn_softcap, acc, max,
-                       sum);
+    en->kern.attn_span[en->kv_kind](q, n_q, h->head_dim, blocks, n_blocks, lo, hi, h->attn_softcap,
+                                    acc, max, sum);
 }
 
 /* Merges every query row of the tile over the spans it sees; span s of the tile lies s * step

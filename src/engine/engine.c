@@ -12,6 +12,18 @@ struct engine_conf engine_conf_default(void)
         .n_threads = 1, .kv_tokens = 4096, .max_rows = 256, .max_logits = 64, .cpu_mask = ~0u};
 }
 
+bool engine_kv_kind_named(str name, enum engine_kv_kind *out, struct err *e)
+{
+    static const char *const names[] = {[ENGINE_KV_F16] = "f16", [ENGINE_KV_Q8] = "q8"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (str_eqc(name, names[i])) {
+            *out = (enum engine_kv_kind)i;
+            return true;
+        }
+    return err_set(e, ERR_INPUT, "keys and values can be kept as f16 or q8, not '%.*s'",
+                   STR_ARG(str_sub(name, 0, 64)));
+}
+
 bool engine_check(const struct gguf *g, struct err *e)
 {
     struct engine_hparams *h = mem_calloc(1, sizeof *h);
@@ -68,7 +80,7 @@ static bool open_kv(struct engine *en, struct err *e)
 {
     struct engine_kv *kv = &en->kv;
     const struct engine_hparams *h = &en->h;
-    kv->head_bytes = kern_kv_bytes(h->head_dim);
+    kv->head_bytes = kern_kv_bytes(en->kv_kind, h->head_dim);
     kv->block_bytes = (size_t)h->n_layer * (size_t)h->n_kv * kv->head_bytes;
     kv->n_blocks = (en->conf.kv_tokens + ENGINE_BLOCK - 1) / ENGINE_BLOCK;
     size_t bytes;
@@ -112,6 +124,7 @@ bool engine_open(struct engine **out, const struct gguf *g, const struct engine_
     assert(conf->n_threads >= 1 && conf->max_rows >= 1 && conf->max_logits >= 1);
     struct engine *en = mem_calloc(1, sizeof *en);
     en->conf = *conf;
+    en->kv_kind = conf->kv_kind == ENGINE_KV_Q8 ? KERN_KV_Q8 : KERN_KV_F16;
     kern_init(&en->kern, cpu_detect() & conf->cpu_mask);
     if (!engine_hparams_read(&en->h, g, conf->n_ctx, e) ||
         !kern_pool_open(&en->pool, conf->n_threads, e) || !open_weights(en, g, e) ||

@@ -16,17 +16,25 @@
 
 struct engine;
 
+/* How keys and values are kept: half floats, or bytes with a scale for each key and value of a head
+ * (half the memory, a little less exact). */
+enum engine_kv_kind { ENGINE_KV_F16, ENGINE_KV_Q8 };
+
 struct engine_conf {
-    int n_threads;         // >= 1: this many work, the calling thread among them
-    size_t kv_tokens;      // capacity of the KV memory in tokens, all sequences together
-    int max_rows;          // most rows in a step
-    int max_logits;        // most rows of a step that want logits
-    int n_ctx;             // most positions a sequence will reach; 0: the model's own context.
-                           // Models with long and short rope factors choose by it
+    int n_threads;    // >= 1: this many work, the calling thread among them
+    size_t kv_tokens; // capacity of the KV memory in tokens, all sequences together
+    int max_rows;     // most rows in a step
+    int max_logits;   // most rows of a step that want logits
+    int n_ctx;        // most positions a sequence will reach; 0: the model's own context.
+                      // Models with long and short rope factors choose by it
+    enum engine_kv_kind kv_kind;
     unsigned cpu_mask;     // and-ed with what the CPU has (kern/cpu.h); 0: the scalar level
     struct budget *budget; // borrowed; NULL: not counted
 };
 struct engine_conf engine_conf_default(void);
+
+/* "f16" or "q8"; ERR_INPUT otherwise. */
+MUST_CHECK bool engine_kv_kind_named(str name, enum engine_kv_kind *out, struct err *e);
 
 struct engine_info {
     const char *arch; // "llama" ...

@@ -11,7 +11,7 @@
 #define ENGINE_MAX_LAYERS   1024
 #define ENGINE_MAX_EMBD     (1 << 17)
 #define ENGINE_MAX_HEADS    1024
-#define ENGINE_MAX_HEAD_DIM 512
+#define ENGINE_MAX_HEAD_DIM KERN_HEAD_MAX
 #define ENGINE_MAX_FF       (1 << 20)
 #define ENGINE_MAX_VOCAB    (1 << 22)
 
@@ -153,6 +153,7 @@ struct engine {
     struct engine_info info;
     struct engine_weights w;
     struct engine_kv kv;
+    enum kern_kv kv_kind;
     struct kern kern;
     struct kern_pool *pool;
     struct engine_pass *pass;

@@ -176,8 +176,8 @@ static void run_head(const struct pass_stage *st, int r, int kv)
 
     const struct engine_row *row = &p->rows[r];
     int32_t block = row->seq->blocks[row->pos / ENGINE_BLOCK];
-    en->kern.kv_store(engine_kv_at(&en->kv, h, block, st->il, kv), row->pos % ENGINE_BLOCK, key,
-                      value, d);
+    en->kern.kv_store[en->kv_kind](engine_kv_at(&en->kv, h, block, st->il, kv),
+                                   row->pos % ENGINE_BLOCK, key, value, d);
 }
 
 void engine_run_heads(void *arg, int chunk, int worker)

@@ -24,27 +24,29 @@ static float normal(uint64_t *seed)
 }
 
 struct span {
+    enum kern_kv kv;
     int d;
     void *blocks[N_BLOCKS];
     float *q, *acc;
     float max[ROWS], sum[ROWS];
 };
 
-static void span_init(struct span *s, int d, const struct kern *k, uint64_t *seed)
+static void span_init(struct span *s, enum kern_kv kv, int d, const struct kern *k, uint64_t *seed)
 {
     float key[256], value[256];
+    s->kv = kv;
     s->d = d;
     for (int b = 0; b < N_BLOCKS; b++) {
-        s->blocks[b] = mem_try(kern_kv_bytes(d));
+        s->blocks[b] = mem_try(kern_kv_bytes(kv, d));
         assert_non_null(s->blocks[b]);
-        memset(s->blocks[b], 0xff, kern_kv_bytes(d)); // not numbers: what nobody may look at
+        memset(s->blocks[b], 0xff, kern_kv_bytes(kv, d)); // not numbers: what nobody may look at
     }
     for (int t = 0; t < KERN_SPAN - 3; t++) { // the last three stay so
         for (int i = 0; i < d; i++) {
             key[i] = normal(seed);
             value[i] = normal(seed);
         }
-        k->kv_store(s->blocks[t / 32], t % 32, key, value, d);
+        k->kv_store[kv](s->blocks[t / 32], t % 32, key, value, d);
     }
     s->q = mem_alloc(sizeof(float) * (size_t)(ROWS * d));
     s->acc = mem_alloc(sizeof(float) * (size_t)(ROWS * d));
@@ -55,7 +57,7 @@ static void span_init(struct span *s, int d, const struct kern *k, uint64_t *see
 static void span_fini(struct span *s)
 {
     for (int b = 0; b < N_BLOCKS; b++)
-        mem_try_free(s->blocks[b], kern_kv_bytes(s->d));
+        mem_try_free(s->blocks[b], kern_kv_bytes(s->kv, s->d));
     mem_free(s->q);
     mem_free(s->acc);
 }
@@ -63,12 +65,22 @@ static void span_fini(struct span *s)
 static float key_at(const struct span *s, int t, int i)
 {
     const uint16_t *p = s->blocks[t / 32];
+    if (s->kv == KERN_KV_Q8) {
+        const uint8_t *codes = s->blocks[t / 32];
+        int code = codes[t % 32 / 16 * 16 * s->d + 16 * (i / 4 * 4) + t % 16 * 4 + i % 4] - 128;
+        return (float)code * kern_q8_scales(codes, s->d)[t % 32];
+    }
     return f16_to_f32(p[t % 32 / 16 * 16 * s->d + 16 * i + t % 16]);
 }
 
 static float value_at(const struct span *s, int t, int i)
 {
     const uint16_t *p = s->blocks[t / 32];
+    if (s->kv == KERN_KV_Q8) {
+        const int8_t *codes = s->blocks[t / 32];
+        return (float)codes[(KERN_KV_BLOCK + t % 32) * s->d + i] *
+               kern_q8_scales(codes, s->d)[32 + t % 32];
+    }
     return f16_to_f32(p[(KERN_KV_BLOCK + t % 32) * s->d + i]);
 }
 
@@ -76,6 +88,14 @@ static void check_row(const struct span *s, int r, int lo, int hi, float softcap
 {
     double p[KERN_SPAN], top = -INFINITY, sum = 0;
     const float *q = s->q + r * s->d;
+    float rounded[256]; // q8 codes the query as well
+    if (s->kv == KERN_KV_Q8) {
+        struct kern_q8_row row;
+        kern_scalar_code(q, s->d, &row);
+        for (int i = 0; i < s->d; i++)
+            rounded[i] = (float)row.codes[i] * row.d;
+        q = rounded;
+    }
     for (int t = lo; t < hi; t++) {
         p[t] = 0;
         for (int i = 0; i < s->d; i++)
@@ -113,12 +133,13 @@ static void attn_span_is_softmax(void **state)
     struct kern k;
     kern_init(&k, 0);
     for (size_t i = 0; i < COUNT(dims); i++)
-        for (int cap = 0; cap < 2; cap++) {
+        for (int round = 0; round < 4; round++) {
             struct span s;
-            float softcap = cap ? 5.0f : 0.0f;
-            span_init(&s, dims[i], &k, &seed);
-            k.attn_span(s.q, ROWS, s.d, (const void *const *)s.blocks, N_BLOCKS, lo, hi, softcap,
-                        s.acc, s.max, s.sum);
+            enum kern_kv kv = round / 2 ? KERN_KV_Q8 : KERN_KV_F16;
+            float softcap = round % 2 ? 5.0f : 0.0f;
+            span_init(&s, kv, dims[i], &k, &seed);
+            k.attn_span[kv](s.q, ROWS, s.d, (const void *const *)s.blocks, N_BLOCKS, lo, hi,
+                            softcap, s.acc, s.max, s.sum);
             for (int r = 0; r < ROWS; r++)
                 check_row(&s, r, lo[r], hi[r], softcap);
             span_fini(&s);
@@ -138,7 +159,7 @@ static void check_same(const float *got, const float *want, size_t n, const char
 static void attn_same_bits_everywhere(void **state)
 {
     (void)state;
-    static const char *const names[] = {"scalar", "avx2", "avx512", "all"};
+    static const char *const names[] = {"scalar", "avx2", "avxvnni", "avx512", "all"};
     uint64_t seed = 43;
     struct kern plain;
     kern_init(&plain, 0);
@@ -149,12 +170,13 @@ static void attn_same_bits_everywhere(void **state)
         assert_true(cpu_parse_mask(str_c(names[l]), &mask, &e));
         kern_init(&k, mask & cpu_detect());
         for (size_t i = 0; i < COUNT(dims); i++)
-            for (int round = 0; round < 12; round++) {
+            for (int round = 0; round < 24; round++) {
                 struct span s;
+                enum kern_kv kv = round < 12 ? KERN_KV_F16 : KERN_KV_Q8;
                 int d = dims[i], lo[ROWS], hi[ROWS];
                 int n_q = round % 3 == 0 ? 1 : round % 3 == 1 ? 4 : ROWS;
                 float softcap = round % 4 == 3 ? 20.0f : 0.0f;
-                span_init(&s, d, &k, &seed);
+                span_init(&s, kv, d, &k, &seed);
                 int len = 1 + (int)(test_random(&seed) % 253);
                 for (int r = 0; r < ROWS; r++) {
                     lo[r] = round % 2 ? (int)(test_random(&seed) % 60) : 0;
@@ -162,11 +184,11 @@ static void attn_same_bits_everywhere(void **state)
                 }
                 float *acc = mem_alloc(sizeof(float) * (size_t)(ROWS * d)), max[ROWS], sum[ROWS];
                 int n_blocks = (len + 31) / 32;
-                k.attn_span(s.q, n_q, d, (const void *const *)s.blocks, n_blocks, lo, hi, softcap,
-                            s.acc, s.max, s.sum);
+                k.attn_span[kv](s.q, n_q, d, (const void *const *)s.blocks, n_blocks, lo, hi,
+                                softcap, s.acc, s.max, s.sum);
                 for (int r = 0; r < n_q; r++)
-                    plain.attn_span(s.q + r * d, 1, d, (const void *const *)s.blocks, n_blocks,
-                                    lo + r, hi + r, softcap, acc + r * d, max + r, sum + r);
+                    plain.attn_span[kv](s.q + r * d, 1, d, (const void *const *)s.blocks, n_blocks,
+                                        lo + r, hi + r, softcap, acc + r * d, max + r, sum + r);
                 check_same(s.max, max, (size_t)n_q, k.name, "max", d, n_q);
                 check_same(s.sum, sum, (size_t)n_q, k.name, "sum", d, n_q);
                 check_same(s.acc, acc, (size_t)(n_q * d), k.name, "acc", d, n_q);
@@ -184,7 +206,7 @@ static void kv_store_same_bytes_everywhere(void **state)
 {
     (void)state;
     uint64_t seed = 47;
-    static const char *const names[] = {"avx2", "avx512", "all"};
+    static const char *const names[] = {"avx2", "avxvnni", "avx512", "all"};
     struct kern plain, k;
     kern_init(&plain, 0);
     for (size_t l = 0; l < COUNT(names); l++) {
@@ -192,18 +214,22 @@ static void kv_store_same_bytes_everywhere(void **state)
         struct err e;
         assert_true(cpu_parse_mask(str_c(names[l]), &mask, &e));
         kern_init(&k, mask & cpu_detect());
-        for (size_t i = 0; i < COUNT(dims); i++) {
-            size_t bytes = kern_kv_bytes(dims[i]);
+        for (size_t i = 0; i < 2 * COUNT(dims); i++) {
+            enum kern_kv kv = i < COUNT(dims) ? KERN_KV_F16 : KERN_KV_Q8;
+            int d = dims[i % COUNT(dims)];
+            size_t bytes = kern_kv_bytes(kv, d);
             void *a = mem_try(bytes), *b = mem_try(bytes);
             assert_true(a && b);
+            memset(a, 0, bytes);
+            memset(b, 0, bytes);
             for (int t = 0; t < 32; t++) {
                 float key[256], value[256];
-                for (int j = 0; j < dims[i]; j++) {
+                for (int j = 0; j < d; j++) {
                     key[j] = normal(&seed) * (t == 3 ? 1e-6f : t == 4 ? 1e6f : 1.0f);
                     value[j] = normal(&seed);
                 }
-                plain.kv_store(a, t, key, value, dims[i]);
-                k.kv_store(b, t, key, value, dims[i]);
+                plain.kv_store[kv](a, t, key, value, d);
+                k.kv_store[kv](b, t, key, value, d);
             }
             assert_memory_equal(a, b, bytes);
             mem_try_free(a, bytes);

@@ -60,6 +60,21 @@ static void sum_codes(const int8_t *codes, int *low, int *high)
     *high = _mm_cvtsi128_si32(_mm256_extracti128_si256(s, 1));
 }
 
+void kern_avx2_code(const float *x, int d, struct kern_q8_row *row)
+{
+    int low, high;
+    if (d % 32) {
+        kern_scalar_code(x, d, row);
+        return;
+    }
+    row->d = quantize_block(x, row->codes, d);
+    row->sum = 0;
+    for (int i = 0; i < d; i += 32) {
+        sum_codes(row->codes + i, &low, &high);
+        row->sum += low + high;
+    }
+}
+
 static void quantize(enum kern_act act, const float *x, void *out, int cols)
 {
     int low, high;

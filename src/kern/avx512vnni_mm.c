@@ -674,6 +674,7 @@ void kern_fill_vnni512(struct kern *k)
 {
     k->name = "vnni512";
     k->matmul = matmul;
+    kern_fill_vnni512_attn(k);
 }
 
 #endif

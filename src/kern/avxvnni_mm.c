@@ -7,5 +7,6 @@ void kern_fill_avxvnni(struct kern *k)
 {
     k->name = "avxvnni";
     k->matmul = kern_avxvnni_matmul;
+    kern_fill_avxvnni_attn(k);
 }
 #endif

@@ -17,6 +17,7 @@
 
 #define KERN_PANEL    16  // rows of a panel
 #define KERN_KV_BLOCK 32  // tokens of a KV block
+#define KERN_HEAD_MAX 512 // largest head dimension
 #define KERN_SPAN     256 // tokens of an attention span; spans begin at multiples of this
 
 /* How activations are coded for a weight type.  Codes are -127..127, symmetric. */
@@ -59,6 +60,13 @@ MUST_CHECK bool kern_quant_row(int type, const float *x, void *row, int cols);
 /* Bytes of one coded activation row (a multiple of 64). */
 size_t kern_act_bytes(enum kern_act act, int cols);
 
+/* How keys and values are kept. */
+enum kern_kv {
+    KERN_KV_F16,
+    KERN_KV_Q8, // bytes, each key and each value of a head with a scale of its own
+    KERN_KV_KINDS
+};
+
 struct kern {
     const char *name; // "scalar", "avx2" ...
 
@@ -88,9 +96,11 @@ struct kern {
     void (*add)(float *x, const float *y, int n); // x += y
 
     /* Stores one token's key and value in a KV block of one layer and one KV head
-     * (kern_kv_bytes(d), 64-byte aligned): keys as two tiles [d][16 tokens], values [32 tokens][d],
-     * both f16.  slot 0..31. */
-    void (*kv_store)(void *block, int slot, const float *k, const float *v, int d);
+     * (kern_kv_bytes(kind, d), 64-byte aligned).  slot 0..31.
+     *   F16  keys as two tiles [d][16 tokens], values [32 tokens][d]
+     *   Q8   keys as two tiles [d/4][16 tokens][4] of codes + 128, values [32 tokens][d] of codes,
+     *        f32 scales of the keys [32] and of the values [32]; codes -127..127 */
+    void (*kv_store[KERN_KV_KINDS])(void *block, int slot, const float *k, const float *v, int d);
 
     /* Attention of n_q query rows over one span of one KV head.
      *   q       [n_q][d] f32, already scaled
@@ -100,10 +110,11 @@ struct kern {
      *   softcap 0: none; else s = softcap * tanh(s / softcap)
      *   acc [n_q][d], max [n_q], sum [n_q]: results of this span alone (max = -INFINITY and
      *           sum = 0, acc = 0 where nothing is seen)
+     * Q8 blocks: the query row is coded too, scores are integer dots times both scales.
      * The result of a row does not depend on the other rows. */
-    void (*attn_span)(const float *q, int n_q, int d, const void *const *blocks, int n_blocks,
-                      const int *lo, const int *hi, float softcap, float *acc, float *max,
-                      float *sum);
+    void (*attn_span[KERN_KV_KINDS])(const float *q, int n_q, int d, const void *const *blocks,
+                                     int n_blocks, const int *lo, const int *hi, float softcap,
+                                     float *acc, float *max, float *sum);
 
     /* Merges span results in ascending order: out [d] = softmax-weighted sum over n_spans of
      * acc[s * acc_stride .. ], max[s * stat_stride], sum[s * stat_stride]. */
@@ -111,8 +122,9 @@ struct kern {
                        size_t stat_stride, int n_spans, int d, float *out);
 };
 
-/* Bytes of a KV block of one layer and one KV head with head dimension d (a multiple of 8). */
-size_t kern_kv_bytes(int d);
+/* Bytes of a KV block of one layer and one KV head with head dimension d (a multiple of 8, at most
+ * KERN_HEAD_MAX). */
+size_t kern_kv_bytes(enum kern_kv kind, int d);
 
 /* Fills k for these CPU features (kern/cpu.h: cpu_detect() & mask). */
 void kern_init(struct kern *k, unsigned cpu);

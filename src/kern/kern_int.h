@@ -28,6 +28,37 @@ struct kern_seg {
     int n_blocks;                       // blocks of 32 columns that there are, 1 .. 8
 };
 
+/* A key, value or query row coded: the numbers are codes[i] * d. */
+struct kern_q8_row {
+    int8_t codes[KERN_HEAD_MAX];
+    float d;
+    int32_t sum; // of the codes
+};
+
+/* The scales of a q8 block: keys [32], values [32]. */
+static inline float *kern_q8_scales(const void *block, int d)
+{
+    return (float *)((unsigned char *)block + (size_t)64 * (size_t)d);
+}
+
+static inline void kern_q8_put_key(void *block, int slot, const struct kern_q8_row *row, int d)
+{
+    uint8_t *keys = (uint8_t *)block + (size_t)(slot / 16 * 16 * d + slot % 16 * 4);
+    for (int i = 0; i < d; i += 4)
+        for (int j = 0; j < 4; j++)
+            keys[16 * i + j] = (uint8_t)(row->codes[i + j] + 128);
+    kern_q8_scales(block, d)[slot] = row->d;
+}
+
+static inline void kern_q8_put_value(void *block, int slot, const struct kern_q8_row *row, int d)
+{
+    memcpy((int8_t *)block + (size_t)((KERN_KV_BLOCK + slot) * d), row->codes, (size_t)d);
+    kern_q8_scales(block, d)[32 + slot] = row->d;
+}
+
+/* Codes x [d]. */
+void kern_scalar_code(const float *x, int d, struct kern_q8_row *row);
+
 /* The scalar level's functions, also used by the levels above where they have no better. */
 void kern_scalar_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
                         int n, float *y, size_t y_stride);
@@ -42,11 +73,14 @@ void kern_avx2_matmul(const struct kern_mat *m, int from, int to, const void *x,
                       int n, float *y, size_t y_stride);
 void kern_avxvnni_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
                          int n, float *y, size_t y_stride);
+void kern_avx2_code(const float *x, int d, struct kern_q8_row *row);
 void kern_fill_avx2(struct kern *k);
 void kern_fill_avx2_attn(struct kern *k);
 void kern_fill_avxvnni(struct kern *k);
+void kern_fill_avxvnni_attn(struct kern *k);
 void kern_fill_avx512(struct kern *k);
 void kern_fill_avx512_attn(struct kern *k);
 void kern_fill_vnni512(struct kern *k);
+void kern_fill_vnni512_attn(struct kern *k);
 
 #endif

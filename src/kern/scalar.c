@@ -35,6 +35,13 @@ static int sum_codes(const int8_t *codes, int n)
     return sum;
 }
 
+void kern_scalar_code(const float *x, int d, struct kern_q8_row *row)
+{
+    assert(d > 0 && d <= KERN_HEAD_MAX);
+    row->d = quantize_block(x, row->codes, d);
+    row->sum = sum_codes(row->codes, d);
+}
+
 static void quantize(enum kern_act act, const float *x, void *out, int cols)
 {
     if (act == KERN_ACT_F32) {
