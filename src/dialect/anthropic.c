@@ -8,8 +8,7 @@ static bool is_ours(const struct http_req *r)
     return http_header(r, "anthropic-version", &version);
 }
 
-static bool read_messages(struct dialect *d, struct http_req *r, struct talk_order *out,
-                          struct err *e)
+bool anthropic_read(struct dialect *d, struct http_req *r, struct talk_order *out, struct err *e)
 {
     struct messages_more more;
     if (!messages_order(d, r, &anthropic_manner, false, out, &more, e))
@@ -18,7 +17,7 @@ static bool read_messages(struct dialect *d, struct http_req *r, struct talk_ord
     return true;
 }
 
-static void serve_count(struct dialect *d, struct http_req *r, str segment)
+void anthropic_count(struct dialect *d, struct http_req *r, str segment)
 {
     (void)segment;
     messages_count(d, r, &anthropic_manner);
@@ -30,8 +29,8 @@ static int plain_error(const struct err *e, struct buf *out)
 }
 
 static const struct route routes[] = {
-    {"POST", "/v1/messages", "anthropic.messages", &anthropic_wire, read_messages},
-    {"POST", "/v1/messages/count_tokens", "anthropic.count", .plain = serve_count},
+    {"POST", "/v1/messages", "anthropic.messages", &anthropic_wire, anthropic_read},
+    {"POST", "/v1/messages/count_tokens", "anthropic.count", .plain = anthropic_count},
     {"GET", "/v1/models", "anthropic.models", .plain = models_page},
     {"GET", "/v1/models/{*}", "anthropic.model", .plain = models_page_entry},
 };

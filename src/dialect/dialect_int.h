@@ -21,6 +21,7 @@ struct talk_facts {
     const struct chat_request *request;
     uint64_t seed;      // of choice 0
     int64_t created_ms; // since 1970
+    uint64_t n_skip;    // of a wire that numbers its own frames: so many are not sent
 };
 
 /* A wire: how events become bytes.  Encoders are pure functions of (facts, state, event). */
@@ -61,6 +62,7 @@ struct talk_order {
     const struct wire *wire;      // instead of the route's, if not NULL
     bool stream, include_usage, echo, hide_reasoning;
     bool detach;        // the run goes on when the client leaves
+    bool acknowledge;   // not a stream: what is there at once is the answer
     str correlation_id; // in the request's arena
     struct err late;    // code set: the run ends with it at once
     struct buf ignored; // names for X-Confab-Ignored
@@ -136,7 +138,14 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
  * caller's hold on it. */
 void talk_observe(struct dialect *d, struct http_req *r, const struct route *route,
                   const char *request_id, struct run *run, size_t after);
+/* The same from behind the wire's own first n_skip frames. */
+void talk_observe_frames(struct dialect *d, struct http_req *r, const struct route *route,
+                         const char *request_id, struct run *run, uint64_t n_skip);
 void talk_drop(struct talk *t, bool client_left);
+
+/* What encoders may know of a run that there is. */
+struct talk_facts talk_facts_of(const struct dialect *d, const struct wire *wire,
+                                const struct run *run);
 
 /* Begins a run for the order, takes order->request: the run is held for the caller, NULL with an
  * error of run_start's. */

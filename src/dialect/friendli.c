@@ -4,6 +4,8 @@
  * OpenAI's paths, and so OpenAI's answers; its fields are taken there too. */
 #include "dialect/friendli.h"
 #include "dialect/fields.h"
+#include "dialect/messages.h"
+#include "dialect/responses.h"
 
 #include "base/mem.h"
 
@@ -177,25 +179,54 @@ static void serve_models(struct dialect *d, struct http_req *r, str segment)
     buf_free(&out);
 }
 
+/* The same in the form that OpenRouter asks of providers. */
+static void serve_openrouter(struct dialect *d, struct http_req *r, str segment)
+{
+    (void)segment;
+    struct buf out = BUF_INIT((size_t)1 << 20);
+    buf_c(&out, "{\"data\":[");
+    for (size_t i = 0; i < runs_n_models(d->conf.runs); i++) {
+        const struct run_model *m = runs_model(d->conf.runs, i);
+        buf_c(&out, i ? ",{\"id\":" : "{\"id\":");
+        json_write_str(&out, str_c(m->name), JSON_PLAIN);
+        buf_c(&out, ",\"name\":");
+        json_write_str(&out, str_c(m->name), JSON_PLAIN);
+        buf_printf(&out,
+                   ",\"created\":%lld,\"input_modalities\":[\"text\"],\"output_modalities\":"
+                   "[\"text\"],\"context_length\":%d,\"max_output_length\":%d,\"pricing\":{"
+                   "\"prompt\":\"0\",\"completion\":\"0\",\"image\":\"0\",\"request\":\"0\"},"
+                   "\"supported_sampling_parameters\":[\"temperature\",\"top_p\",\"top_k\","
+                   "\"min_p\",\"frequency_penalty\",\"presence_penalty\","
+                   "\"repetition_penalty\",\"stop\",\"seed\",\"max_tokens\",\"logit_bias\"]}",
+                   (long long)m->created_unix, sched_n_ctx(m->sched), sched_n_ctx(m->sched) - 1);
+    }
+    buf_c(&out, "]}");
+    http_reply(r, 200, "application/json", buf_as_str(&out));
+    buf_free(&out);
+}
+
 #define CHAT(path, reader)                                                                         \
     {                                                                                              \
         "POST", path, "friendli.chat", &friendli_chat_wire, reader                                 \
     }
+/* Responses and Messages are OpenAI's and Anthropic's, errors included. */
 #define COMMON_ROUTES                                                                              \
     CHAT("/v1/chat/completions", friendli_read_chat),                                              \
         {"POST", "/v1/completions", "friendli.completions", &friendli_completion_wire,             \
          friendli_read_completion},                                                                \
         {"POST", "/v1/tokenize", "friendli.tokenize", .plain = serve_tokenize},                    \
         {"POST", "/v1/detokenize", "friendli.detokenize", .plain = serve_detokenize},              \
-    {                                                                                              \
-        "POST", "/v1/chat/render", "friendli.render", .plain = serve_render                        \
-    }
+        {"POST", "/v1/chat/render", "friendli.render", .plain = serve_render},                     \
+        {"POST", "/v1/messages", "anthropic.messages", &anthropic_wire, anthropic_read},           \
+        {"POST", "/v1/messages/count_tokens", "anthropic.count", .plain = anthropic_count},        \
+        RESPONSES_ROUTES("/v1")
 
 static const struct route serverless_routes[] = {
     COMMON_ROUTES,
     CHAT("/tools/v1/chat/completions", friendli_read_assisted),
     CHAT("/beta/chat/completions", friendli_read_assisted),
     {"GET", "/v1/models", "friendli.models", .plain = serve_models},
+    {"GET", "/v1/openrouter/models", "friendli.openrouter", .plain = serve_openrouter},
 };
 
 static const struct route dedicated_routes[] = {COMMON_ROUTES};

@@ -56,6 +56,10 @@ MUST_CHECK bool messages_order(struct dialect *d, struct http_req *r, const stru
                                struct err *e);
 void messages_count(struct dialect *d, struct http_req *r, const struct manner *m);
 
+/* anthropic.c, also for brands that have its routes below a prefix */
+bool anthropic_read(struct dialect *d, struct http_req *r, struct talk_order *out, struct err *e);
+void anthropic_count(struct dialect *d, struct http_req *r, str segment);
+
 /* messages_write.c */
 #define MESSAGES_HEX 33
 /* 32 hex digits that depend on the texts and the number alone. */

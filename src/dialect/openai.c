@@ -1,5 +1,5 @@
 /* dialect/openai.c - OpenAI's routes. */
-#include "dialect/dialect_int.h"
+#include "dialect/responses.h"
 
 static bool read_chat(struct dialect *d, struct http_req *r, struct talk_order *out, struct err *e)
 {
@@ -23,6 +23,8 @@ static const struct route routes[] = {
     {"POST", "/chat/completions", "openai.chat", &openai_chat_wire, read_chat},
     {"POST", "/v1/completions", "openai.completions", &openai_completion_wire, read_completion},
     {"POST", "/completions", "openai.completions", &openai_completion_wire, read_completion},
+    RESPONSES_ROUTES("/v1"),
+    RESPONSES_ROUTES(""),
     {"GET", "/v1/models", "openai.models", .plain = models_list},
     {"GET", "/models", "openai.models", .plain = models_list},
     {"GET", "/v1/models/{*}", "openai.model", .plain = models_show},

@@ -13,6 +13,8 @@ struct openai_body {
     const json_t *stream_options, *stop, *seed, *logit_bias, *messages, *prompt;
     const json_t *template_args, *priority, *eos_token;
     const json_t *spare; // of fields whose kind alone is checked here
+    str spare_text;
+    bool spare_flag;
     int64_t n, best_of, top_k, min_tokens, max_tokens, max_completion_tokens;
     int64_t timeout_us; // 0: not given
     double temperature, top_p, min_p, repetition_penalty, repeat_penalty;

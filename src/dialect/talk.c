@@ -188,19 +188,9 @@ static void follow_stream(struct talk *t)
     }
 }
 
-static void follow_whole(struct talk *t)
+/* The answer as far as the log has it. */
+static void reply_whole(struct talk *t)
 {
-    if (!t->first_ms && run_event(t->run, 0))
-        t->first_ms = clock_mono_ms();
-    if (!run_is_over(t->run))
-        return;
-    const struct chat_event *ev;
-    for (size_t i = 0; (ev = run_event(t->run, i)); i++)
-        if (ev->what == CHAT_FAILED && !is_answer(t, ev->error)) {
-            struct err e = own_words(t, ev->error);
-            reply_error(t, &e);
-            return;
-        }
     struct buf body = BUF_INIT(ANSWER_MAX);
     t->wire->whole(&t->facts, t->run, &body);
     if (body.full) {
@@ -216,6 +206,22 @@ static void follow_whole(struct talk *t)
     http_reply(t->req, 200, "application/json", buf_as_str(&body));
     buf_free(&body);
     talk_free(t);
+}
+
+static void follow_whole(struct talk *t)
+{
+    if (!t->first_ms && run_event(t->run, 0))
+        t->first_ms = clock_mono_ms();
+    if (!run_is_over(t->run))
+        return;
+    const struct chat_event *ev;
+    for (size_t i = 0; (ev = run_event(t->run, i)); i++)
+        if (ev->what == CHAT_FAILED && !is_answer(t, ev->error)) {
+            struct err e = own_words(t, ev->error);
+            reply_error(t, &e);
+            return;
+        }
+    reply_whole(t);
 }
 
 static void on_event(struct run *run, void *arg)
@@ -261,22 +267,34 @@ static struct talk *talk_new(struct dialect *d, struct http_req *r, const struct
     return t;
 }
 
+struct talk_facts talk_facts_of(const struct dialect *d, const struct wire *wire,
+                                const struct run *run)
+{
+    const struct chat_request *cr = run_request(run);
+    size_t n_prompts = cr->messages ? 1 : cr->n_prompts;
+    struct talk_facts f = {.created_unix = run_created_unix(run),
+                           .model = run_model(run)->name,
+                           .fingerprint = d->conf.fingerprint,
+                           .n_choices = (int)n_prompts * cr->n_choices,
+                           .request = cr,
+                           .seed = run_seed(run),
+                           .created_ms = run_created_ms(run)};
+    if (wire->name)
+        wire->name(f.id, run);
+    else
+        snprintf(f.id, sizeof f.id, "%s%s", wire->id_prefix, run_id(run));
+    return f;
+}
+
 /* t->run is known: what encoders may know of it, and the first look at its log. */
 static void follow(struct talk *t)
 {
-    const struct chat_request *cr = run_request(t->run);
-    size_t n_prompts = cr->messages ? 1 : cr->n_prompts;
-    t->facts.created_unix = run_created_unix(t->run);
-    t->facts.model = run_model(t->run)->name;
-    t->facts.fingerprint = t->d->conf.fingerprint;
-    t->facts.n_choices = (int)n_prompts * cr->n_choices;
-    t->facts.request = cr;
-    t->facts.seed = run_seed(t->run);
-    t->facts.created_ms = run_created_ms(t->run);
-    if (t->wire->name)
-        t->wire->name(t->facts.id, t->run);
-    else
-        snprintf(t->facts.id, sizeof t->facts.id, "%s%s", t->wire->id_prefix, run_id(t->run));
+    struct talk_facts f = talk_facts_of(t->d, t->wire, t->run);
+    f.include_usage = t->facts.include_usage;
+    f.echo = t->facts.echo;
+    f.hide_reasoning = t->facts.hide_reasoning;
+    f.n_skip = t->facts.n_skip;
+    t->facts = f;
     t->state = mem_calloc(1, t->wire->state_size + 1);
     http_set_header(t->req, "X-Confab-Run", run_id(t->run));
     t->follower = run_follow(t->run, on_event, t);
@@ -343,19 +361,34 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
     follow(t);
     if (wire->name && !run_set_alias(t->run, str_c(t->facts.id), &e))
         run_fail(t->run, &e); // cannot be: the name is made of the run's own
-    if (wire->at_once && t->stream)
+    if (order->acknowledge && !t->stream)
+        reply_whole(t);
+    else if (wire->at_once && t->stream)
         begin_stream(t);
 }
 
-void talk_observe(struct dialect *d, struct http_req *r, const struct route *route,
-                  const char *request_id, struct run *run, size_t after)
+static void observe(struct dialect *d, struct http_req *r, const struct route *route,
+                    const char *request_id, struct run *run, size_t after, uint64_t n_skip)
 {
     struct talk *t = talk_new(d, r, route, route->wire, request_id, true);
     t->run = run;
     t->n_skip = after;
     t->observes = true;
     t->facts.include_usage = true;
+    t->facts.n_skip = n_skip;
     follow(t);
     if (t->wire->at_once)
         begin_stream(t);
+}
+
+void talk_observe(struct dialect *d, struct http_req *r, const struct route *route,
+                  const char *request_id, struct run *run, size_t after)
+{
+    observe(d, r, route, request_id, run, after, 0);
+}
+
+void talk_observe_frames(struct dialect *d, struct http_req *r, const struct route *route,
+                         const char *request_id, struct run *run, uint64_t n_skip)
+{
+    observe(d, r, route, request_id, run, 0, n_skip);
 }

@@ -321,3 +321,26 @@ test('tokenize, detokenize, render, models', async () => {
     assert.ok(list.data[0].context_length > 0);
     assert.equal(list.data[0].pricing.input, '0');
 });
+
+test('Responses and Messages are found under the prefixes too', async () => {
+    for (const prefix of ['/serverless', '/dedicated']) {
+        const openai = new OpenAI({ baseURL: `${server.url}${prefix}/v1`, apiKey: 'none', maxRetries: 0 });
+        const r = await openai.responses.create({ model: 'tiny', input: 'Say something.', max_output_tokens: 16, temperature: 0 });
+        assert.equal((await openai.responses.retrieve(r.id)).output_text, r.output_text);
+        const events = [];
+        for await (const e of await openai.responses.create({ model: 'tiny', input: 'Say something.', max_output_tokens: 16, temperature: 0, stream: true })) events.push(e);
+        assert.equal(events.filter((e) => e.type === 'response.output_text.delta').map((e) => e.delta).join(''), r.output_text);
+        const m = await post(`${prefix}/v1/messages`, { model: 'tiny', max_tokens: 16, temperature: 0, top_k: 0, top_p: 1, min_p: 0, messages: body().messages });
+        const message = await m.json();
+        assert.equal(m.status, 200, JSON.stringify(message));
+        assert.equal(message.type, 'message');
+        assert.equal(message.content[0].text, r.output_text);
+        const count = await (await post(`${prefix}/v1/messages/count_tokens`, { model: 'tiny', messages: body().messages })).json();
+        assert.equal(count.input_tokens, message.usage.input_tokens);
+    }
+    const chat = await post('/dedicated/v1/chat/completions/', { model: 'tiny', max_tokens: 4, messages: body().messages });
+    assert.equal(chat.status, 200, 'a trailing slash is fine');
+    const list = await (await fetch(server.url + '/serverless/v1/openrouter/models')).json();
+    assert.equal(list.data[0].id, 'tiny');
+    assert.equal(list.data[0].pricing.prompt, '0');
+});
