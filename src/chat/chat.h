@@ -2,6 +2,7 @@
  *
  * A dialect fills a struct chat_request; everything that follows is told in struct chat_event,
  * numbered from 1 in the order of a run's log; a dialect turns events into its own bytes.
+ * A new member also gets its row in pack_request.c or pack_event.c, or it is lost in a restart.
  * Threads: a request and an event have one owner at a time. */
 #ifndef CHAT_CHAT_H
 #define CHAT_CHAT_H

@@ -4,7 +4,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static const char *const texts[STMTS] = {
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
@@ -174,6 +176,12 @@ bool db_open(struct db *db, const struct store_conf *c, struct err *e)
     } else {
         snprintf(db->path, sizeof db->path, ":memory:");
     }
+    if (c->dir) { // what is in it is the teams' own: for nobody else to read
+        int fd = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return err_errno(e, ERR_IO, "open %s", db->path);
+        close(fd);
+    }
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int code = sqlite3_open_v2(db->path, &db->sql, flags, NULL);
@@ -193,6 +201,7 @@ void db_close(struct db *db)
     for (int i = 0; i < STMTS; i++)
         sqlite3_finalize(db->stmts[i]);
     sqlite3_close(db->sql);
+    buf_free(&db->scratch);
     *db = (struct db){0};
 }
 
@@ -238,14 +247,42 @@ void db_bind(sqlite3_stmt *st, int at, str text)
     sqlite3_bind_text64(st, at, text.n ? text.p : "", text.n, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-void db_bind_blob(sqlite3_stmt *st, int at, str bytes)
-{
-    sqlite3_bind_blob64(st, at, bytes.n ? bytes.p : "", bytes.n, SQLITE_STATIC);
-}
-
 str db_column(sqlite3_stmt *st, int at)
 {
     const void *p = sqlite3_column_blob(st, at); // before the size, as SQLite wants it
     int n = sqlite3_column_bytes(st, at);
     return str_n(p, p ? (size_t)n : 0);
+}
+
+/* FNV-1a, 64 bits. */
+static uint64_t check_word(str s)
+{
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < s.n; i++)
+        h = (h ^ (unsigned char)s.p[i]) * 1099511628211u;
+    return h;
+}
+
+void db_bind_sealed(sqlite3_stmt *st, int at, str bytes, struct buf *scratch)
+{
+    uint64_t word = check_word(bytes);
+    buf_clear(scratch);
+    scratch->max = SIZE_MAX / 2;
+    buf_str(scratch, bytes);
+    buf_put(scratch, &word, sizeof word);
+    sqlite3_bind_blob64(st, at, scratch->p, scratch->n, SQLITE_STATIC);
+}
+
+bool db_column_sealed(sqlite3_stmt *st, int at, struct arena *a, str *out, struct err *e)
+{
+    uint64_t word;
+    str s = db_column(st, at);
+    if (s.n < sizeof word)
+        return err_set(e, ERR_FORMAT, "what is stored is damaged");
+    s.n -= sizeof word;
+    memcpy(&word, s.p + s.n, sizeof word);
+    if (word != check_word(s))
+        return err_set(e, ERR_FORMAT, "what is stored is damaged");
+    *out = arena_str(a, s);
+    return true;
 }

@@ -17,7 +17,7 @@ bool object_put(struct db *db, struct order *o, struct err *e)
     if (!st)
         return false;
     bind_name(st, o);
-    db_bind_blob(st, 4, o->body);
+    db_bind_sealed(st, 4, o->body, &db->scratch);
     sqlite3_bind_int64(st, 5, clock_unix_ms());
     sqlite3_bind_int64(st, 6, o->expires_ms);
     return db_run(db, st, e);
@@ -34,8 +34,7 @@ bool object_get(struct db *db, struct order *o, struct err *e)
     int64_t expires_ms = there ? sqlite3_column_int64(st, 1) : 0;
     if (ok && (!there || (expires_ms > 0 && expires_ms <= clock_unix_ms())))
         ok = err_set(e, ERR_NOT_FOUND, "there is nothing of this id");
-    if (ok)
-        o->found_body = arena_str(&o->out, db_column(st, 0));
+    ok = ok && db_column_sealed(st, 0, &o->out, &o->found_body, e);
     sqlite3_reset(st);
     return ok && (!o->out.full || err_set(e, ERR_LIMIT, "too large to be read"));
 }
@@ -71,7 +70,9 @@ bool object_list(struct db *db, struct order *o, struct err *e)
             return !o->out.full || err_set(e, ERR_LIMIT, "the list is too large; ask for less");
         }
         o->ids[o->n] = arena_str(&o->out, db_column(st, 0));
-        o->events[o->n++] = arena_str(&o->out, db_column(st, 1));
+        if (!db_column_sealed(st, 1, &o->out, &o->events[o->n], e))
+            break;
+        o->n++;
     }
     sqlite3_reset(st);
     return false;

@@ -13,7 +13,7 @@ bool run_new(struct db *db, struct order *o, struct err *e)
     for (int i = 0; i < (int)COUNT(texts); i++)
         if (i != 2 || r->alias.n) // no alias is NULL
             db_bind(st, i + 1, texts[i]);
-    db_bind_blob(st, 6, r->request);
+    db_bind_sealed(st, 6, r->request, &db->scratch);
     sqlite3_bind_int64(st, 7, (sqlite3_int64)r->seed);
     sqlite3_bind_int64(st, 8, r->created_ms);
     sqlite3_bind_int64(st, 9, r->deadline_ms);
@@ -49,7 +49,7 @@ static bool add_event(struct db *db, int64_t row, uint64_t number, str event, st
         return false;
     sqlite3_bind_int64(st, 1, row);
     sqlite3_bind_int64(st, 2, (sqlite3_int64)number);
-    db_bind_blob(st, 3, event);
+    db_bind_sealed(st, 3, event, &db->scratch);
     if (db_run(db, st, e))
         return true;
     // Not the caller's fault, and not to be taken for an order that changed nothing.
@@ -88,10 +88,12 @@ bool run_add(struct db *db, struct order *o, struct err *e)
 /* Everything of the row that st stands on, copied. */
 static bool read_row(struct order *o, sqlite3_stmt *st, size_t *n_events, struct err *e)
 {
-    str *const texts[] = {&o->found.id,     &o->found.team,  &o->found.alias,
-                          &o->found.origin, &o->found.model, &o->found.request};
+    str *const texts[] = {&o->found.id, &o->found.team, &o->found.alias, &o->found.origin,
+                          &o->found.model};
     for (int i = 0; i < (int)COUNT(texts); i++)
         *texts[i] = arena_str(&o->out, db_column(st, i + 1));
+    if (!db_column_sealed(st, 6, &o->out, &o->found.request, e))
+        return false;
     int64_t state = sqlite3_column_int64(st, 10);
     int64_t n = sqlite3_column_int64(st, 12);
     o->found.seed = (uint64_t)sqlite3_column_int64(st, 7);
@@ -117,8 +119,9 @@ static bool read_events(struct db *db, struct order *o, int64_t row, size_t want
     o->events = mem_calloc(want + 1, sizeof *o->events);
     while (db_step(db, st, &there, e)) {
         if (there && o->n < want) {
-            o->events[o->n++] = arena_str(&o->out, db_column(st, 0));
-            continue;
+            if (db_column_sealed(st, 0, &o->out, &o->events[o->n], e) && ++o->n)
+                continue;
+            break;
         }
         sqlite3_reset(st);
         if (o->out.full)

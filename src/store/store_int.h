@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/queue.h"
 
 #include <pthread.h>
@@ -51,6 +52,7 @@ enum stmt {
 struct db {
     sqlite3 *sql;
     sqlite3_stmt *stmts[STMTS];
+    struct buf scratch;
     char path[4096]; // for messages
 };
 
@@ -66,8 +68,13 @@ MUST_CHECK bool db_run_plain(struct db *db, enum stmt which, struct err *e);
 /* SQLite's error as ours. */
 bool db_error(struct db *db, int code, struct err *e);
 void db_bind(sqlite3_stmt *st, int at, str text);
-void db_bind_blob(sqlite3_stmt *st, int at, str bytes);
 str db_column(sqlite3_stmt *st, int at); // lives until the next step
+/* Bytes with a check word behind them, so that damage is an error and not another text.  scratch
+ * holds them until the statement was stepped. */
+void db_bind_sealed(sqlite3_stmt *st, int at, str bytes, struct buf *scratch);
+/* A copy without it; ERR_FORMAT.  A full arena is the caller's to see. */
+MUST_CHECK bool db_column_sealed(sqlite3_stmt *st, int at, struct arena *a, str *out,
+                                 struct err *e);
 
 /* Versions of the file: scripts[i] makes version i + 1 out of version i. */
 extern const char *const db_scripts[];

@@ -456,8 +456,9 @@ static void store_brings_an_older_file_up_to_date(void **state)
     script(dir, db_scripts[0]);
     script(dir, "PRAGMA user_version = 1;"
                 "INSERT INTO runs (id, team, alias, origin, model, request, seed, created_ms,"
-                " deadline_ms, n_events) VALUES ('old', 'red', 'n', 'o', 'm', '{}', -1, 1, 0, 1);"
-                "INSERT INTO events VALUES (1, 1, 'e1');");
+                " deadline_ms, n_events) VALUES ('old', 'red', 'n', 'o', 'm', "
+                "x'7b7d251a90b5074bf408', -1, 1, 0, 1);"
+                "INSERT INTO events VALUES (1, 1, x'653183b839b5077b8e08');");
     struct store *s = open_dir(dir);
     load(s, "n", "red");
     expect(ERR_NONE, "old:red:n:o:m:{} e1,");
@@ -554,6 +555,10 @@ static void store_survives_damage(void **state)
         for (int i = 0; i < 60; i += 7) { // right, or an error; never a crash
             snprintf(id, sizeof id, "r%d", i);
             load(s, id, "");
+            if (got.code == ERR_NONE)
+                assert_non_null(
+                    strstr(buf_cstr(&got.text),
+                           "{} some event or other that takes a few bytes,and one more,"));
             add(s, id, 3, "x", NULL, STORE_COMPLETED);
             delete_run(s, id);
         }
