@@ -98,6 +98,9 @@ static void open_editor(struct chat *c, bool *more)
     el_set(c->el, EL_EDITOR, "emacs");
     el_set(c->el, EL_HIST, history, c->history);
     el_set(c->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    // What is typed during an answer waits for the next line as it was typed, Ctrl-D included: the
+    // terminal's own line discipline would turn that into an end of file that nobody reads.
+    el_set(c->el, EL_SETTY, "-x", "-icanon", "-echo", NULL);
     el_source(c->el, NULL); // ~/.editrc
     if (!home || !home[0])
         return;

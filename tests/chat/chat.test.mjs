@@ -1,4 +1,4 @@
-// `confab chat` against a server of our own, by pipe and in a terminal (of util-linux's `script`).
+// `confab chat` against a server of our own, by pipe and in a terminal (of Python's `pty`).
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createServer } from 'node:http';
@@ -8,6 +8,9 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 
 const confab = resolve(process.env.CONFAB ?? '../../build/confab');
+
+// Runs its arguments in a terminal of their own and ends as they end.
+const PTY = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
 
 // Answers "you said: ..." in pieces; some questions have answers of their own.
 async function startServer() {
@@ -35,6 +38,11 @@ async function startServer() {
         }
         res.writeHead(200, { 'content-type': 'text/event-stream' });
         chunk({ role: 'assistant', content: '' });
+        if (said === 'later') {
+            chunk({ content: 'soon ' });
+            seen.release = () => res.end('data: [DONE]\n\n');
+            return;
+        }
         if (said === 'hold') {
             chunk({ content: 'for ever ' });
             seen.held++;
@@ -74,13 +82,14 @@ function chatting(name, body) {
         const env = { ...process.env, HOME: home, CONFAB_URL: server.url, TERM: 'xterm', LC_ALL: 'C.UTF-8' };
         const watch = (child) => {
             const got = { out: '', err: '', child };
+            t.after(() => child.kill('SIGKILL'));
             child.stdout.on('data', (d) => (got.out += d));
             child.stderr.on('data', (d) => (got.err += d));
             got.closed = new Promise((ok) => child.on('close', (code) => ok(code)));
             got.until = async (what) => {
                 while (!what(got)) {
                     await new Promise((ok) => setTimeout(ok, 5));
-                    assert.ok(child.exitCode === null, `ended early: ${got.out}${got.err}`);
+                    assert.ok(child.exitCode === null && child.signalCode === null, `ended early: ${got.out}${got.err}`);
                 }
             };
             return got;
@@ -93,7 +102,7 @@ function chatting(name, body) {
             return { ...got, code };
         };
         const terminal = (args = []) =>
-            watch(spawn('script', ['-qefc', [confab, 'chat', ...args].join(' '), '/dev/null'], { env }));
+            watch(spawn('python3', ['-c', PTY, confab, 'chat', ...args], { env }));
         await body({ ...server, home, start, run, terminal });
     });
 }
@@ -202,7 +211,7 @@ chatting('a terminal: prompt, Ctrl-C stops the answer, Ctrl-D ends, history is k
     r.child.stdin.write('hold\r');
     await r.until(() => seen.held === 1 && r.out.includes('for ever'));
     r.child.stdin.write('\x03');
-    await r.until(() => r.out.includes('[stopped]') && seen.gone === 1);
+    await r.until(() => r.out.includes('[stopped]') && seen.gone === 1 && r.out.split('> ').length > 2);
     r.child.stdin.write('thrown away\x03');
     await r.until(() => r.out.split('> ').length > 3);
     r.child.stdin.write('grüße\r');
@@ -226,6 +235,17 @@ chatting('a terminal: prompt, Ctrl-C stops the answer, Ctrl-D ends, history is k
     await again.until(() => again.out.includes('hm'));
     again.child.stdin.write('/quit\r');
     assert.equal(await again.closed, 0);
+});
+
+chatting('a terminal: what is typed during an answer is kept, Ctrl-D too', async ({ terminal, seen }) => {
+    const r = terminal();
+    await r.until(() => r.out.includes('> '));
+    r.child.stdin.write('later\r');
+    await r.until(() => r.out.includes('soon'));
+    r.child.stdin.write('next\r\x04');
+    seen.release();
+    assert.equal(await r.closed, 0, r.out);
+    assert.deepEqual(seen.bodies.map((b) => b.messages.at(-1).content), ['later', 'next']);
 });
 
 chatting('a server of its own comes and goes', async ({ start, run, home }) => {
