@@ -80,8 +80,8 @@ export async function listModels(options) {
     return body.data.filter((m) => typeof m?.id === 'string' && m.id);
 }
 
-// Asks for one streamed answer. Yields {text}, {reasoning}, {finish}, {usage} as they arrive and
-// returns when the answer is whole; throws ApiError, NetworkError, or the signal's AbortError.
+// Asks for one streamed answer. Yields {text}, {reasoning}, {finish}, {usage} as they arrive, each
+// with at, when the read that brought it returned (as performance.now() tells); returns when the answer is whole; throws ApiError, NetworkError, or the signal's AbortError.
 export async function* streamChat(request, options) {
     const body = { ...request, stream: true, stream_options: { include_usage: true } };
     const response = await call('v1/chat/completions', { ...options, body });
@@ -96,11 +96,12 @@ export async function* streamChat(request, options) {
         for (;;) {
             const { value, done } = await read(reader, options.signal);
             if (done) break;
+            const at = performance.now();
             for (const data of parser.push(value)) {
                 if (data === '[DONE]') return;
                 for (const piece of pieces(data)) {
                     finished ||= Boolean(piece.finish);
-                    yield piece;
+                    yield { at, ...piece };
                 }
             }
         }

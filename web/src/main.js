@@ -3,8 +3,9 @@
 import './style.css';
 import { ApiError, NetworkError, listModels, streamChat } from './api.js';
 import { Follow } from './scroll.js';
+import { Meter } from './stats.js';
 import { DEFAULTS, loadChat, loadSettings, saveChat, saveSettings } from './store.js';
-import { AssistantView, statsOf, userView } from './view.js';
+import { AssistantView, userView } from './view.js';
 
 const $ = (id) => document.getElementById(id);
 const input = $('input');
@@ -127,29 +128,27 @@ async function waitOut(error, turn, view, me) {
 }
 
 async function stream(request, turn, view, me) {
-    const times = { usage: null, asked: performance.now(), first: null, last: null };
+    const meter = new Meter(performance.now());
     try {
         for await (const piece of streamChat(request, {
             key: settings.key,
             signal: me.abort.signal,
         })) {
-            const now = performance.now();
             if (piece.text || piece.reasoning) {
-                times.first ??= now;
-                times.last = now;
+                meter.piece(piece.at);
                 turn.state = 'streaming';
             }
             if (piece.text && turn.reasoning !== '' && turn.thinkMs === null)
-                turn.thinkMs = now - times.first;
+                turn.thinkMs = piece.at - meter.first;
             turn.reasoning += piece.reasoning ?? '';
             turn.text += piece.text ?? '';
             turn.finish = piece.finish ?? turn.finish;
-            times.usage = piece.usage ?? times.usage;
+            meter.usage = piece.usage ?? meter.usage;
             view.update();
             saveSoon();
         }
     } finally {
-        turn.stats = statsOf(times);
+        turn.stats = meter.facts();
     }
 }
 

@@ -5,6 +5,7 @@
 // error ({message, code}), note and wait (why the answer waits, and how long still).
 
 import { renderMarkdown } from './markdown.js';
+import { duration } from './stats.js';
 
 const cut = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
 
@@ -24,9 +25,6 @@ function patch(box, fragment) {
     for (const node of old.slice(same)) node.remove();
     box.append(...fresh.slice(same));
 }
-
-const duration = (ms) =>
-    ms < 950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s`;
 
 export class AssistantView {
     el = cut('assistant-template');
@@ -109,19 +107,4 @@ export class AssistantView {
         else if (turn.finish === 'length') facts.unshift('Ended at the token limit');
         return facts;
     }
-}
-
-// The line under an answer. usage is the server's count, or null; times are in milliseconds, first
-// and last those of the first and the last piece of text. The rate leaves out the wait before the
-// first token, which belongs to the prompt.
-export function statsOf({ usage, asked, first, last }) {
-    const out = [];
-    const tokens = usage?.completion_tokens;
-    const plural = (n) => `${n} token${n === 1 ? '' : 's'}`;
-    if (Number.isInteger(tokens)) out.push(plural(tokens));
-    if (tokens > 1 && last > first)
-        out.push(`${((tokens - 1) / ((last - first) / 1000)).toFixed(1)} tokens/s`);
-    if (first !== null) out.push(`first after ${duration(first - asked)}`);
-    if (Number.isInteger(usage?.prompt_tokens)) out.push(`prompt ${plural(usage.prompt_tokens)}`);
-    return out;
 }
