@@ -194,25 +194,31 @@ test('control tokens of a raw prompt are read as such', async () => {
     assert.equal(await count('<s>a</s>'), await tokens(true));
 });
 
-test('a full queue and a cancelled run end in an Error line, status 200', async () => {
-    const long = chat({ max_tokens: 100000 });
-    const all = await Promise.all(Array.from({ length: 24 }, async () => {
-        const r = await post(CHAT, long);
-        assert.equal(r.status, 200);
-        return kinds(await lines(r)).at(-1);
-    }));
-    assert.ok(all.includes('Error 503') && all.includes('Done'), `${all}`);
-    const r = await post(CHAT, long);
-    await fetch(`${server.url}/v1/streams/${r.headers.get('x-confab-run')}`, { method: 'DELETE' });
-    assert.match(kinds(await lines(r)).at(-1), /^(Error 503|Done)$/);
-});
-
-test('closing the connection frees the slot', async () => {
+test('a full queue, a cancelled run and a closed connection', async () => {
+    const other = await startServer({ endless: true, args: ['--max-seqs', '2', '--queue', '1'] });
+    const begin = (more, rest) => fetch(other.url + CHAT, {
+        method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(chat({ max_tokens: 100000, ...more })), ...rest,
+    });
+    const idle = () => until(async () => (await other.metric('runs_live')) === 0 && (await other.metric('active')) === 0, 'no live run');
     const c = new AbortController();
-    const r = await post(CHAT, chat({ max_tokens: 100000 }), {}, { signal: c.signal });
-    assert.equal(r.status, 200);
+    const held = [];
+    const hold = (n) => { while (held.length < n) held.push(begin({}, { signal: c.signal }).then((r) => r.text()).catch(() => {})); };
+    hold(1);
+    await until(async () => (await other.metric('active')) === 1, 'one runs');
+    hold(2);
+    await until(async () => (await other.metric('active')) === 2, 'two run');
+    hold(3);
+    await until(async () => (await other.metric('waiting')) === 1, 'one waits');
+    const refused = await begin();
+    assert.equal(refused.status, 200);
+    assert.deepEqual(kinds(await lines(refused)), ['Error 503']);
     c.abort();
-    await r.text().catch(() => {});
-    await until(async () => (await server.metric('runs_live')) === 0, 'no live run');
-    assert.deepEqual(kinds(await lines(await post(CHAT, chat()))).at(-1), 'Done');
+    await Promise.all(held);
+    await idle();
+    const r = await begin();
+    await fetch(`${other.url}/v1/streams/${r.headers.get('x-confab-run')}`, { method: 'DELETE' });
+    assert.equal(kinds(await lines(r)).at(-1), 'Error 503');
+    await idle();
+    assert.equal(kinds(await lines(await begin({ max_tokens: 3 }))).at(-1), 'Done');
+    assert.equal(await other.stop(), 0, other.log());
 });

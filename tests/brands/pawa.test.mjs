@@ -151,59 +151,61 @@ test('fields take effect, or are refused by name', async () => {
     assert.equal(await r.text(), `{"success":false,"message":"prompt too long: ${await size(messages)} tokens, model maximum context length: 511","code":"prompt_too_long","data":null}`);
 });
 
-test('a stream cancelled from elsewhere ends as "cancelled"', async () => {
-    // A run that was faster than its cancellation has ended by itself: then again.
-    for (let i = 0; ; i++) {
-        assert.ok(i < 50, 'none was cancelled in time');
-        const r = await post(PATH, chat({ stream: true, max_tokens: 100000, seed: i, temperature: 2, top_p: 1 }));
-        await fetch(`${server.url}/v1/streams/${r.headers.get('x-confab-run')}`, { method: 'DELETE' });
-        const last = (await r.text()).trimEnd().split('\n\n').map((l) => JSON.parse(l)).at(-1);
-        assert.equal(last.success, true);
-        const [choice] = last.data.request;
-        if (choice.finish_reason !== 'cancelled') continue;
-        assert.deepEqual(choice, { finish_reason: 'cancelled', message: { role: 'assistant', content: '' }, matched_stop: null });
-        assert.equal(last.data.usage.tokens_in, await size(chat().messages));
-        return;
+// Its answers never end by themselves.
+async function withEndless(args, body) {
+    const other = await startServer({ endless: true, args });
+    try {
+        await body(other, (more, rest) => fetch(other.url + PATH, {
+            method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(chat({ max_tokens: 100000, ...more })), ...rest,
+        }));
+    } finally {
+        assert.equal(await other.stop(), 0, other.log());
     }
-});
+}
 
-test('a deadline ends a plain answer as "cancelled", with the text so far', async () => {
-    const other = await startServer({ args: ['--max-seqs', '2', '--queue', '40', '--ctx', '8192', '--timeout', '1'] });
-    const answers = await Promise.all(Array.from({ length: 40 }, async (_, seed) => {
-        const r = await fetch(other.url + PATH, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(chat({ max_tokens: 100000, seed, temperature: 2, top_p: 1 })) });
+test('a stream cancelled from elsewhere ends as "cancelled"', () => withEndless([], async (other, ask) => {
+    const r = await ask({ stream: true });
+    await fetch(`${other.url}/v1/streams/${r.headers.get('x-confab-run')}`, { method: 'DELETE' });
+    const last = (await r.text()).trimEnd().split('\n\n').map((l) => JSON.parse(l)).at(-1);
+    assert.equal(last.success, true);
+    assert.deepEqual(last.data.request, [{ finish_reason: 'cancelled', message: { role: 'assistant', content: '' }, matched_stop: null }]);
+    assert.ok(last.data.usage.tokens_in > 0);
+}));
+
+test('a deadline ends a plain answer as "cancelled", with the text so far', () => withEndless(['--max-seqs', '2', '--timeout', '1'], async (other, ask) => {
+    // Two run, two wait.
+    const answers = await Promise.all([1, 2, 3, 4].map(async (seed) => {
+        const r = await ask({ seed, temperature: 2, top_p: 1 });
         assert.equal(r.status, 200);
         return (await r.json()).data;
     }));
-    const cut = answers.filter((d) => d.request[0].finish_reason === 'cancelled');
-    assert.ok(cut.length > 0, 'all were done within a second');
-    for (const d of cut) {
-        assert.equal(d.request[0].matched_stop, null);
+    for (const d of answers) {
+        assert.deepEqual([d.request[0].finish_reason, d.request[0].matched_stop], ['cancelled', null]);
         assert.equal(d.usage.tokens_out > 0, d.request[0].message.content.length > 0);
     }
-    assert.equal(await other.stop(), 0);
-});
+}));
 
-test('closing the connection aborts: before the first byte, in mid-stream, and in the queue', async () => {
+test('closing the connection aborts: before the first byte, in mid-stream, and in the queue', () => withEndless(['--max-seqs', '2', '--queue', '8'], async (other, ask) => {
     const raw = (body) => {
         const text = JSON.stringify(body);
-        const { hostname, port } = new URL(server.url);
+        const { hostname, port } = new URL(other.url);
         const s = net.connect(Number(port), hostname);
         s.on('error', () => {});
         s.write(`POST ${PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
         return s;
     };
-    const idle = () => until(async () => (await server.metric('runs_live')) === 0 && (await server.metric('active')) === 0, 'nothing runs');
+    const idle = () => until(async () => (await other.metric('runs_live')) === 0 && (await other.metric('active')) === 0, 'nothing runs');
     for (const stream of [false, true]) {
         // More than the batch and as many as the queue takes: some run, some wait, none has answered.
         const sockets = Array.from({ length: 8 }, (_, i) => raw(chat({ stream, max_tokens: 100000, seed: i, temperature: 2, top_p: 1, messages: [m('user', 'long '.repeat(60))] })));
-        await until(async () => (await server.metric('runs_live')) > 0, 'they run');
+        await until(async () => (await other.metric('runs_live')) === 8, 'they run');
         for (const s of sockets) s.destroy();
         await idle();
     }
     const c = new AbortController();
-    const r = await post(PATH, chat({ stream: true, max_tokens: 100000 }), {}, { signal: c.signal });
+    const r = await ask({ stream: true }, { signal: c.signal });
     c.abort();
     await r.text().catch(() => {});
     await idle();
-    assert.equal((await post(PATH, chat())).status, 200);
-});
+    assert.equal((await ask({ max_tokens: 3 })).status, 200);
+}));

@@ -63,19 +63,26 @@ test('the same request gives the same bytes whatever runs beside it', async () =
 });
 
 test('a full queue answers 429 with Retry-After', async () => {
-    // Each takes the whole batch for as long as the context lasts; 4 + 8 + 8 places are taken at once.
-    const answers = await Promise.all(Array.from({ length: 60 }, async () => {
-        const r = await post('/v1/chat/completions', body({ max_tokens: 100000, ignore_eos: true, n: 4 }));
-        return { status: r.status, after: r.headers.get('retry-after'), text: await r.json() };
-    }));
-    const refused = answers.filter((r) => r.status !== 200);
-    assert.ok(refused.length > 0 && refused.length < 60, `${refused.length} of 60 refused`);
-    for (const r of refused) {
+    const other = await startServer({ endless: true, args: ['--max-seqs', '4', '--queue', '8'] });
+    const c = new AbortController();
+    const ask = (more, signal) => fetch(other.url + '/v1/chat/completions', { method: 'POST', headers: json, body: body({ max_tokens: 100000, ...more }), signal });
+    const held = [];
+    const hold = (n) => { while (held.length < n) held.push(ask({}, c.signal).catch(() => {})); };
+    hold(4);
+    await until(async () => (await other.metric('active')) === 4, 'the batch is full');
+    hold(12);
+    await until(async () => (await other.metric('waiting')) === 8, 'the queue is full');
+    for (const more of [{}, { stream: true }, { n: 4 }]) {
+        const r = await ask(more);
         assert.equal(r.status, 429);
-        assert.ok(Number(r.after) >= 1);
-        assert.equal(r.text.error.code, 'rate_limit_exceeded');
+        assert.ok(Number(r.headers.get('retry-after')) >= 1);
+        assert.equal((await r.json()).error.code, 'rate_limit_exceeded');
     }
-    assert.equal(await server.metric('runs_live'), 0);
+    c.abort();
+    await Promise.all(held);
+    await until(async () => (await other.metric('runs_live')) === 0, 'all places are free');
+    assert.equal((await ask({ max_tokens: 3 })).status, 200);
+    assert.equal(await other.stop(), 0, other.log());
 });
 
 function connect() {

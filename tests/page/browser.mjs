@@ -26,7 +26,7 @@ export async function openPage(browser, base, options = {}) {
         ...options,
     });
     const page = await context.newPage();
-    page.setDefaultTimeout(options.timeout ?? 10000);
+    page.setDefaultTimeout(options.timeout ?? 60000);
     page.faults = [];
     page.on('pageerror', (e) => page.faults.push(`error: ${e.message}`));
     page.on('console', (m) => {

@@ -41,7 +41,7 @@ export const shot = (page, name) => {
 export const text = (locator) => locator.evaluate((el) => el.textContent.trim());
 
 // Waits for a condition of the test's own side.
-export async function until(what, check, ms = 5000) {
+export async function until(what, check, ms = 30000) {
     for (const end = Date.now() + ms; Date.now() < end;) {
         if (await check()) return;
         await new Promise((resolve) => setTimeout(resolve, 10));

@@ -33,6 +33,17 @@ const call = async (method, path, body) => {
 const post = (path, body) => call('POST', path, body);
 const hi = { messages: [user('Hi')], max_tokens: 8 };
 const endless = { messages: [user('Count to one million.')], max_tokens: 3000, temperature: 1, stop_sequences: [] };
+// A test whose answers are really endless: on a server with such a model.
+const onEndless = (name, body) => test(name, async () => {
+    const usual = server;
+    server = await startServer({ endless: true, args: ['--max-seqs', '2', '--chat-template', join(dir, 'chat.jinja')] });
+    try {
+        await body({ ...endless, max_tokens: 100000 });
+        assert.equal(await server.stop(), 0, server.log());
+    } finally {
+        server = usual;
+    }
+});
 const count = async (body) => {
     const r = await post('/v1/messages/count_tokens', body);
     assert.equal(r.status, 200, r.text);
@@ -280,9 +291,9 @@ test('async: observers early and late see the same bytes, and leaving changes no
     assert.equal(chunks.map((k) => k.choices[0]?.delta?.content ?? '').join(''), textOf(parse(a.text)));
 });
 
-test('async: cancel while running, queued, over, twice, unknown', async () => {
+onEndless('async: cancel while running, queued, over, twice, unknown', async (never) => {
     const ids = ['run-1', 'run-2', 'run-3'];
-    for (const id of ids) await post(`/v1/messages/async?message_id=${id}`, endless);
+    for (const id of ids) await post(`/v1/messages/async?message_id=${id}`, never);
     await waitFor('run-1', 'processing');
     const seen = call('GET', '/v1/messages/async/run-1/stream');
     for (const id of [...ids].reverse()) {
@@ -304,8 +315,8 @@ test('async: cancel while running, queued, over, twice, unknown', async () => {
     await until(async () => (await server.metric('active')) === 0, 'no work left');
 });
 
-test('async: deleting a run that is watched ends it', async () => {
-    await post('/v1/messages/async?message_id=gone', endless);
+onEndless('async: deleting a run that is watched ends it', async (never) => {
+    await post('/v1/messages/async?message_id=gone', never);
     const seen = call('GET', '/v1/messages/async/gone/stream');
     await waitFor('gone', 'processing');
     assert.equal((await call('DELETE', '/v1/messages/async/gone/delete')).status, 204);
@@ -336,9 +347,9 @@ test('the hosted prefix, wrong methods, unknown paths', async () => {
     }
 });
 
-test('a client that leaves ends its answer', async () => {
+onEndless('a client that leaves ends its answer', async (never) => {
     const leaver = new AbortController();
-    const r = await fetch(server.url + '/v1/messages', { method: 'POST', signal: leaver.signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...endless, stream: true }) });
+    const r = await fetch(server.url + '/v1/messages', { method: 'POST', signal: leaver.signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...never, stream: true }) });
     await r.body.getReader().read();
     leaver.abort();
     await until(async () => (await server.metric('runs_live')) === 0 && (await server.metric('active')) === 0, 'no live run');
