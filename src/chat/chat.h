@@ -89,8 +89,9 @@ struct chat_request {
     int32_t *ends; // [n_ends]: token ids that end the answer beside the model's own
     size_t n_ends;
     bool ignore_eos;
-    bool no_answer; // the prompt is prepared and counted, nothing is computed
-    bool raw_text;  // the answer as generated: control tokens written out, nothing parsed
+    bool no_answer;        // the prompt is prepared and counted, nothing is computed
+    bool raw_text;         // the answer as generated: control tokens written out, nothing parsed
+    bool thinking_as_text; // the marks of thinking and what is between them stay in the text
 
     enum chat_format format;
     json_t *format_schema; // owned; a JSON Schema

@@ -108,12 +108,12 @@ static bool search(const struct plan *p, const struct chat_template *t,
 }
 
 bool chat_fit(const struct chat_template *t, struct chat_request *r, size_t most,
-              struct tok_ids *ids, size_t *n_evicted, struct err *e)
+              struct tok_ids *ids, size_t *n_evicted, struct chat_start *start, struct err *e)
 {
     struct plan p;
     size_t k = 0;
     *n_evicted = 0;
-    bool counted = chat_tokenize(t, r, 0, ids, e);
+    bool counted = chat_prepare(t, r, 0, ids, start, e);
     if (counted && ids->n <= most)
         return true;
     if (!counted && !(e->code == ERR_LIMIT && !e->where[0]))
@@ -127,7 +127,7 @@ bool chat_fit(const struct chat_template *t, struct chat_request *r, size_t most
         json_decref(r->messages);
         r->messages = left;
         ids->n = 0;
-        ok = chat_tokenize(t, r, 0, ids, e);
+        ok = chat_prepare(t, r, 0, ids, start, e);
     }
     mem_free(p.unit);
     return ok;

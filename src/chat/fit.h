@@ -14,9 +14,11 @@
  * must go.  When all has gone that may go, what is left may still be longer than `most`.
  *   ids        appended to; empty before
  *   n_evicted  messages taken out
+ *   start      as chat_prepare
  *   errors     those of chat_tokenize, for what is left
  * Cost: about log2(turns) + 3 renderings when something must go. */
 MUST_CHECK bool chat_fit(const struct chat_template *t, struct chat_request *r, size_t most,
-                         struct tok_ids *ids, size_t *n_evicted, struct err *e);
+                         struct tok_ids *ids, size_t *n_evicted, struct chat_start *start,
+                         struct err *e);
 
 #endif

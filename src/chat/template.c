@@ -3,7 +3,7 @@
  * The template sees what transformers' apply_chat_template gives it: messages, tools (or none),
  * documents (none), add_generation_prompt, bos_token and its kin, and the caller's own arguments.
  */
-#include "chat/template.h"
+#include "chat/chat_int.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -11,10 +11,31 @@
 #define TEXT_MAX   ((size_t)64 << 20)
 #define EXTRA_VARS 64
 
-/* What a model without a template gets. */
+/* What a model without a template gets: ChatML, with tools in the notation of Hermes. */
 static const char chatml[] =
+    "{%- set first = messages[0] if messages else {} -%}\n"
+    "{%- if tools -%}\n"
+    "{{- '<|im_start|>system\\n' -}}\n"
+    "{%- if first.role == 'system' -%}{{- first.content + '\\n\\n' -}}{%- endif -%}\n"
+    "{{- 'Tools:\\n<tools>' -}}\n"
+    "{%- for tool in tools -%}{{- '\\n' + tool.function | tojson -}}{%- endfor -%}\n"
+    "{{- '\\n</tools>\\nTo call one, write <tool_call>\\n{\"name\": its name, \"arguments\": an "
+    "object}\\n</tool_call><|im_end|>\\n' -}}\n"
+    "{%- endif -%}\n"
     "{%- for message in messages -%}\n"
-    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' -}}\n"
+    "{%- if message.role == 'system' and loop.first and tools -%}\n"
+    "{%- elif message.role == 'tool' -%}\n"
+    "{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + "
+    "'\\n</tool_response><|im_end|>\\n' -}}\n"
+    "{%- else -%}\n"
+    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] -}}\n"
+    "{%- for call in message.tool_calls or [] -%}\n"
+    "{{- '\\n' if message.content or not loop.first -}}\n"
+    "{{- '<tool_call>\\n{\"name\": \"' + call.function.name + '\", \"arguments\": ' -}}\n"
+    "{{- call.function.arguments | tojson -}}{{- '}\\n</tool_call>' -}}\n"
+    "{%- endfor -%}\n"
+    "{{- '<|im_end|>\\n' -}}\n"
+    "{%- endif -%}\n"
     "{%- endfor -%}\n"
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}\n";
 
@@ -24,6 +45,10 @@ struct chat_template {
     char *source;
     bool own;
     json_t *bos, *eos; // strings
+    const struct chat_notation *format;
+    const struct chat_thinking *thinking;
+    int32_t *visible; // [n_visible]: control tokens that are marks
+    size_t n_visible;
 };
 
 static json_t *token_text(const struct tok *tok, int32_t id)
@@ -31,6 +56,47 @@ static json_t *token_text(const struct tok *tok, int32_t id)
     str name = id >= 0 ? tok_name(tok, id) : STR("");
     json_t *v = json_stringn(name.p ? name.p : "", name.n);
     return v ? v : json_string("");
+}
+
+static void add_strings(struct buf *all, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n && list[i]; i++) {
+        buf_c(all, list[i]);
+        buf_char(all, '\n');
+    }
+}
+
+/* The control tokens that occur in what answers are searched for. */
+static void find_visible(struct chat_template *t)
+{
+    struct buf all = BUF_INIT(65536);
+    const struct chat_notation *f = t->format;
+    if (t->thinking)
+        add_strings(&all, (const char *const[]){t->thinking->open, t->thinking->close}, 2);
+    if (f) {
+        const char *const singles[] = {f->again ? f->again : "",
+                                       f->form.opener,
+                                       f->form.before,
+                                       f->form.middle,
+                                       f->form.after,
+                                       f->form.next,
+                                       f->form.last};
+        add_strings(&all, singles, COUNT(singles));
+        add_strings(&all, f->openers, FORMAT_STRINGS);
+        add_strings(&all, f->closers, FORMAT_STRINGS);
+        add_strings(&all, f->before_name, FORMAT_STRINGS);
+        add_strings(&all, f->name_ends, FORMAT_STRINGS);
+        add_strings(&all, f->before_arguments, FORMAT_STRINGS);
+        add_strings(&all, f->after_arguments, FORMAT_STRINGS);
+    }
+    for (int32_t id = 0; all.n > 0 && id < tok_n_vocab(t->tok); id++) {
+        str name = tok_is_control(t->tok, id) ? tok_name(t->tok, id) : STR("");
+        if (name.n < 3 || str_find(buf_as_str(&all), name) < 0)
+            continue;
+        t->visible = mem_realloc(t->visible, (t->n_visible + 1) * sizeof *t->visible);
+        t->visible[t->n_visible++] = id;
+    }
+    buf_free(&all);
 }
 
 bool chat_template_open(struct chat_template **out, const struct gguf *g, const struct tok *tok,
@@ -50,6 +116,9 @@ bool chat_template_open(struct chat_template **out, const struct gguf *g, const 
     t->own = own;
     t->bos = token_text(tok, tok_bos(tok));
     t->eos = token_text(tok, tok_eos(tok));
+    t->format = chat_notation_of(text);
+    t->thinking = chat_thinking_of(text);
+    find_visible(t);
     *out = t;
     return true;
 }
@@ -62,7 +131,34 @@ void chat_template_close(struct chat_template *t)
     json_decref(t->bos);
     json_decref(t->eos);
     mem_free(t->source);
+    mem_free(t->visible);
     mem_free(t);
+}
+
+const struct chat_notation *chat_template_notation(const struct chat_template *t)
+{
+    return t->format;
+}
+
+const struct chat_thinking *chat_template_thinking(const struct chat_template *t)
+{
+    return t->thinking;
+}
+
+const char *chat_notation_name(const struct chat_template *t)
+{
+    return t->format ? t->format->name : "";
+}
+
+const char *chat_thinking_name(const struct chat_template *t)
+{
+    return t->thinking ? t->thinking->open : "";
+}
+
+size_t chat_visible_tokens(const struct chat_template *t, const int32_t **ids)
+{
+    *ids = t->visible;
+    return t->n_visible;
 }
 
 bool chat_template_is_own(const struct chat_template *t)
@@ -188,8 +284,41 @@ bool chat_render(const struct chat_template *t, const struct chat_request *r, st
     return r->continue_final ? render_open(t, r, out, e) : render(t, r, r->messages, out, e);
 }
 
+static ptrdiff_t find_last(str text, const char *needle)
+{
+    ptrdiff_t found = -1, at;
+    for (size_t from = 0; (at = str_find(str_from(text, from), str_c(needle))) >= 0;
+         from = (size_t)found + 1)
+        found = (ptrdiff_t)from + at;
+    return found;
+}
+
+/* What the template wrote behind the last words of a user, or all that the answer has so far, says
+ * whether the model is thinking. */
+static struct chat_start start_of(const struct chat_template *t, const struct chat_request *r,
+                                  const struct jinja_out *out)
+{
+    struct chat_start start = {0};
+    str text = buf_as_str(&out->text);
+    size_t n = out->n_runs;
+    if (!t->thinking || n == 0)
+        return start;
+    if (r->continue_final) // the last run is the answer's own text
+        n--;
+    while (n > 0 && out->runs[n - 1].trusted)
+        n--;
+    size_t from = n > 0 ? out->runs[n - 1].from + out->runs[n - 1].n : 0;
+    str tail = str_from(text, from);
+    ptrdiff_t open = find_last(tail, t->thinking->open);
+    ptrdiff_t close = find_last(tail, t->thinking->close);
+    str behind = open >= 0 ? str_from(tail, (size_t)open + strlen(t->thinking->open)) : STR("");
+    start.thinking = open > close && (r->continue_final || str_trim(behind).n == 0);
+    start.settled = !start.thinking && (close >= 0 || (r->continue_final && str_trim(tail).n > 0));
+    return start;
+}
+
 static bool tokenize_messages(const struct chat_template *t, const struct chat_request *r,
-                              struct tok_ids *ids, struct err *e)
+                              struct tok_ids *ids, struct chat_start *start, struct err *e)
 {
     struct jinja_out out;
     bool ok = false;
@@ -198,6 +327,7 @@ static bool tokenize_messages(const struct chat_template *t, const struct chat_r
     jinja_out_init(&out, TEXT_MAX);
     if (!chat_render(t, r, &out, e))
         goto done;
+    *start = start_of(t, r, &out);
     spans = mem_calloc(out.n_runs, sizeof *spans);
     for (size_t i = 0; i < out.n_runs; i++)
         spans[i] = (struct tok_span){
@@ -212,8 +342,16 @@ done:
 bool chat_tokenize(const struct chat_template *t, const struct chat_request *r, size_t i,
                    struct tok_ids *ids, struct err *e)
 {
+    struct chat_start start;
+    return chat_prepare(t, r, i, ids, &start, e);
+}
+
+bool chat_prepare(const struct chat_template *t, const struct chat_request *r, size_t i,
+                  struct tok_ids *ids, struct chat_start *start, struct err *e)
+{
+    *start = (struct chat_start){0};
     if (r->messages)
-        return tokenize_messages(t, r, ids, e);
+        return tokenize_messages(t, r, ids, start, e);
     const struct chat_prompt *p = &r->prompts[i];
     if (!p->tokens) {
         struct tok_span span = {p->text, p->special};

@@ -30,4 +30,14 @@ MUST_CHECK bool chat_render(const struct chat_template *t, const struct chat_req
 MUST_CHECK bool chat_tokenize(const struct chat_template *t, const struct chat_request *r, size_t i,
                               struct tok_ids *ids, struct err *e);
 
+/* How the answer to a rendered prompt begins, as far as the prompt decides it. */
+struct chat_start {
+    bool thinking; // the prompt has opened the model's thinking
+    bool settled;  // ... or has closed it: it cannot begin
+};
+
+/* chat_tokenize, which also says how the answer begins. */
+MUST_CHECK bool chat_prepare(const struct chat_template *t, const struct chat_request *r, size_t i,
+                             struct tok_ids *ids, struct chat_start *start, struct err *e);
+
 #endif

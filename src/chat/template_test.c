@@ -262,10 +262,11 @@ static void chat_earlier_turns_leave_until_it_fits(void **state)
         struct tok_ids ids;
         struct err e;
         size_t n_evicted;
+        struct chat_start start;
         tok_ids_init(&ids, 1000);
         r->messages = conversation(rows[i].before);
         size_t n_before = json_array_size(r->messages);
-        if (!chat_fit(w.tmpl, r, rows[i].most, &ids, &n_evicted, &e))
+        if (!chat_fit(w.tmpl, r, rows[i].most, &ids, &n_evicted, &start, &e))
             fail_msg("%s: %s", rows[i].name, e.msg);
         write_spec(r->messages, &after);
         check_bytes(&after, rows[i].after, rows[i].name);
@@ -295,9 +296,10 @@ static void chat_what_cannot_be_counted_can_leave(void **state)
         struct tok_ids ids;
         struct err e;
         size_t n_evicted;
+        struct chat_start start;
         tok_ids_init(&ids, rows[i].max);
         r->messages = conversation(rows[i].before);
-        bool ok = chat_fit(w.tmpl, r, 30, &ids, &n_evicted, &e);
+        bool ok = chat_fit(w.tmpl, r, 30, &ids, &n_evicted, &start, &e);
         assert_int_equal(ok, rows[i].ok);
         if (ok)
             assert_int_equal(ids.n, 28);

@@ -12,10 +12,10 @@ static bool tokenize(struct run *run, size_t i, struct err *e)
     struct chat_request *r = run->request;
     struct run_part *p = &run->parts[i];
     if (!r->messages || r->truncate_to == 0)
-        return chat_tokenize(run->model->tmpl, r, i, &p->ids, e);
+        return chat_prepare(run->model->tmpl, r, i, &p->ids, &p->start, e);
     size_t room = (size_t)sched_n_ctx(run->model->sched) - 1; // an answer has at least one token
     return chat_fit(run->model->tmpl, r, size_min(r->truncate_to, room), &p->ids, &run->n_evicted,
-                    e);
+                    &p->start, e);
 }
 
 static bool prepare(struct run *run, struct err *e)

@@ -48,6 +48,7 @@ void run_free(struct run *run)
     for (size_t i = 0; i < run->n_parts; i++)
         tok_ids_free(&run->parts[i].ids);
     mem_free(run->parts);
+    run_output_close(run);
     chat_request_free(run->request);
     arena_fini(&run->text);
     mem_free(run->events);
@@ -237,6 +238,8 @@ static struct sched_request sched_request_of(const struct run *run, const struct
                                              const struct sample_bias *bias)
 {
     const struct chat_request *r = run->request;
+    const int32_t *visible;
+    size_t n_visible = chat_visible_tokens(run->model->tmpl, &visible);
     return (struct sched_request){
         .prompt = p->ids.id,
         .n_prompt = p->ids.n,
@@ -265,6 +268,8 @@ static struct sched_request sched_request_of(const struct run *run, const struct
         .want_progress = r->want_progress,
         .ignore_eos = r->ignore_eos,
         .special_text = r->raw_text,
+        .visible = visible,
+        .n_visible = chat_needs_parser(r) ? n_visible : 0,
         .priority = r->priority,
         .deadline_ms = run->deadline_ms,
         .tenant = r->team,
@@ -331,7 +336,7 @@ void run_cancel(struct run *run)
     run_fail(run, &e);
 }
 
-static void add(struct run *run, struct chat_event ev)
+void run_add(struct run *run, struct chat_event ev)
 {
     struct err e;
     if (!run_log_add(run, ev, &e))
@@ -350,13 +355,13 @@ static void complete_unanswered(struct run *run, struct err *e)
             err_kind(e, "context_length_exceeded");
             return;
         }
-    add(run, (struct chat_event){.what = CHAT_STARTED, .usage = {.n_prompt = run->n_prompt}});
+    run_add(run, (struct chat_event){.what = CHAT_STARTED, .usage = {.n_prompt = run->n_prompt}});
     for (int c = 0; c < (int)run->n_parts * r->n_choices; c++)
-        add(run,
-            (struct chat_event){.what = CHAT_FINISHED, .choice = c, .finish = CHAT_FINISH_LENGTH});
+        run_add(run, (struct chat_event){
+                         .what = CHAT_FINISHED, .choice = c, .finish = CHAT_FINISH_LENGTH});
     run->usage.n_prompt = run->n_prompt;
     if (!run->over) {
-        add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
+        run_add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
         count_end(run);
     }
 }
@@ -367,6 +372,7 @@ static void take_prepared(struct run *run)
     run->preparing = false;
     run->runs->n_preparing--;
     struct err e = run->prep_error;
+    run_output_open(run);
     if (run->cancelled)
         err_set(&e, ERR_CANCELED, "the request was cancelled");
     for (size_t i = 0; i < run->n_parts; i++)
@@ -380,15 +386,6 @@ static void take_prepared(struct run *run)
     if (e.code != ERR_NONE)
         fail(run, &e);
     settle(run);
-}
-
-static enum chat_finish finish_of(enum sched_finish f)
-{
-    static const enum chat_finish names[] = {[SCHED_FINISH_NONE] = CHAT_FINISH_NONE,
-                                             [SCHED_FINISH_END] = CHAT_FINISH_END,
-                                             [SCHED_FINISH_STOP] = CHAT_FINISH_STOP,
-                                             [SCHED_FINISH_LENGTH] = CHAT_FINISH_LENGTH};
-    return names[f];
 }
 
 static void part_ended(struct run *run, struct run_part *p, const struct err *error)
@@ -409,36 +406,10 @@ static void part_ended(struct run *run, struct run_part *p, const struct err *er
     if (error->code != ERR_NONE)
         fail(run, error);
     else if (run->n_jobs == 0 && !run->over) {
-        add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
+        run_add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
         count_end(run);
     }
     settle(run);
-}
-
-/* The tokens behind a text, as its event tells them; NULL if not wanted, or if the log is full. */
-static const struct chat_token *tokens_of(struct run *run, const struct sched_piece *piece)
-{
-    const struct chat_request *r = run->request;
-    const struct tok *tok = run->model->tok;
-    if (!(r->want_tokens || r->want_logprobs) || piece->n_listed == 0)
-        return NULL;
-    struct chat_token *tokens = arena_calloc(&run->text, (size_t)piece->n_listed, sizeof *tokens);
-    for (int i = 0; tokens && i < piece->n_listed; i++) {
-        const struct sched_token *t = &piece->tokens[i];
-        struct chat_alternative *top =
-            t->n_top ? arena_calloc(&run->text, (size_t)t->n_top, sizeof *top) : NULL;
-        for (int k = 0; top && k < t->n_top; k++)
-            top[k] = (struct chat_alternative){.id = t->top[k].id,
-                                               .logprob = t->top[k].logprob,
-                                               .bytes = tok_piece(tok, t->top[k].id, true)};
-        tokens[i] = (struct chat_token){.id = t->id,
-                                        .at = (size_t)t->at,
-                                        .bytes = tok_piece(tok, t->id, r->raw_text),
-                                        .logprob = t->logprob,
-                                        .top = top,
-                                        .n_top = top ? t->n_top : 0};
-    }
-    return tokens;
 }
 
 static void take_piece(struct sched_piece *piece)
@@ -449,31 +420,18 @@ static void take_piece(struct sched_piece *piece)
     switch (piece->what) {
     case SCHED_WAITING:
     case SCHED_PROGRESS:
-        add(run,
-            (struct chat_event){.what = piece->what == SCHED_WAITING ? CHAT_WAITING : CHAT_PROGRESS,
-                                .position = piece->position});
+        run_add(run, (struct chat_event){.what = piece->what == SCHED_WAITING ? CHAT_WAITING
+                                                                              : CHAT_PROGRESS,
+                                         .position = piece->position});
         break;
     case SCHED_STARTED:
         if (!run->started)
-            add(run,
-                (struct chat_event){.what = CHAT_STARTED, .usage = {.n_prompt = run->n_prompt}});
+            run_add(run, (struct chat_event){.what = CHAT_STARTED,
+                                             .usage = {.n_prompt = run->n_prompt}});
         run->started = true;
         break;
-    case SCHED_TEXT:
-        add(run, (struct chat_event){.what = CHAT_TEXT,
-                                     .choice = choice,
-                                     .n_tokens = piece->n_tokens,
-                                     .tokens = tokens_of(run, piece),
-                                     .text = buf_as_str(&piece->text)});
-        break;
-    case SCHED_FINISHED:
-        add(run, (struct chat_event){.what = CHAT_FINISHED,
-                                     .choice = choice,
-                                     .n_tokens = piece->n_tokens,
-                                     .finish = finish_of(piece->finish),
-                                     .token = piece->token,
-                                     .text = piece->stop});
-        break;
+    case SCHED_TEXT: run_output_text(run, choice, piece); break;
+    case SCHED_FINISHED: run_output_finish(run, choice, piece); break;
     case SCHED_ENDED: part_ended(run, p, &piece->error); break;
     }
     sched_piece_free(piece);

@@ -2,6 +2,7 @@
 #ifndef RUN_RUN_INT_H
 #define RUN_RUN_INT_H
 
+#include "chat/output.h"
 #include "run/run.h"
 
 #include <pthread.h>
@@ -23,7 +24,15 @@ struct run_part {
     struct run *run;
     int index;
     struct tok_ids ids;
+    struct chat_start start;
     struct sched_job *job; // NULL before it is submitted and after it ended
+};
+
+/* One answer that is being read. */
+struct run_choice {
+    struct run *run;
+    int index;
+    struct chat_parser *parser;
 };
 
 struct run {
@@ -58,7 +67,8 @@ struct run {
     size_t n_prompt, n_evicted;
 
     bool cancelled, over, started;
-    struct err failure; // the first error of any part
+    struct err failure;         // the first error of any part
+    struct run_choice *choices; // [n_parts * n_choices], of an answer that is read
     struct chat_usage usage;
 
     struct arena text; // texts and errors of the log
@@ -94,6 +104,14 @@ void run_clear_alias(struct run *run);
 
 /* run.c */
 void run_free(struct run *run);
+void run_add(struct run *run, struct chat_event ev); // a log that is full ends the run
+
+/* output.c */
+void run_output_open(struct run *run); // before the first piece
+void run_output_close(struct run *run);
+/* Text and the end of a choice, to the log: as they are, or read for thinking and calls. */
+void run_output_text(struct run *run, int choice, const struct sched_piece *piece);
+void run_output_finish(struct run *run, int choice, const struct sched_piece *piece);
 
 /* prep.c */
 void *run_prep_thread(void *arg); // arg: struct runs

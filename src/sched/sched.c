@@ -353,6 +353,8 @@ static struct sched_job *job_new(struct sched *s, const struct sched_request *r,
     }
     j->ignore_eos = r->ignore_eos;
     j->special_text = r->special_text;
+    j->visible = r->visible;
+    j->n_visible = r->n_visible;
     j->priority = r->priority;
     j->deadline_ms = r->deadline_ms;
     j->want_logprobs = r->want_logprobs;

@@ -101,13 +101,15 @@ struct sched_request {
     // They are taken as if drawn again: the same pieces come, from SCHED_STARTED on, and then those
     // that would have come.
     const struct sched_output *output;
-    bool want_logprobs;   // tokens carry them,
-    int n_top;            // ... and so many alternatives, 0 .. SCHED_TOP_MAX
-    bool want_progress;   // SCHED_WAITING and SCHED_PROGRESS come
-    bool ignore_eos;      // ending tokens are text like any other
-    bool special_text;    // control tokens appear in the text
-    int priority;         // lower runs first, among jobs of the same tenant
-    uint64_t deadline_ms; // clock_mono_ms; 0: none
+    bool want_logprobs;     // tokens carry them,
+    int n_top;              // ... and so many alternatives, 0 .. SCHED_TOP_MAX
+    bool want_progress;     // SCHED_WAITING and SCHED_PROGRESS come
+    bool ignore_eos;        // ending tokens are text like any other
+    bool special_text;      // control tokens appear in the text
+    const int32_t *visible; // [n_visible]: those that do in any case; borrowed until the job's
+    size_t n_visible;       // SCHED_ENDED
+    int priority;           // lower runs first, among jobs of the same tenant
+    uint64_t deadline_ms;   // clock_mono_ms; 0: none
     str tenant; // whose cached prefixes it may use, and adds to; tenants get equal shares of rows
 };
 

@@ -118,6 +118,8 @@ struct sched_job {
     int n_top;
     size_t told; // the last position it was told, while it waits
     bool ignore_eos, special_text;
+    const int32_t *visible; // [n_visible], borrowed
+    size_t n_visible;
     int priority;
     uint64_t deadline_ms;
     str tenant;          // owned

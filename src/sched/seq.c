@@ -137,6 +137,14 @@ static bool ends(const struct sched *s, const struct sched_job *j, int32_t id)
     return tok_is_eog(s->tok, id);
 }
 
+static bool shows(const struct sched_job *j, int32_t id)
+{
+    for (size_t i = 0; i < j->n_visible; i++)
+        if (j->visible[i] == id)
+            return true;
+    return j->special_text;
+}
+
 bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id, const struct drawn *d)
 {
     struct sched_job *j = q->job;
@@ -152,7 +160,7 @@ bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id, const struct d
     if (ends(s, j, id) && !j->ignore_eos) {
         why = SCHED_FINISH_END;
     } else {
-        tok_stream_put(&q->chars, tok_piece(s->tok, id, j->special_text), &chars);
+        tok_stream_put(&q->chars, tok_piece(s->tok, id, shows(j, id)), &chars);
         q->list.end += chars.n;
         if (q->n_output <= j->min_tokens)
             buf_str(&s->text, buf_as_str(&chars)); // stop texts do not count yet
