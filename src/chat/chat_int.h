@@ -44,6 +44,7 @@ struct chat_notation {
     } form;
 };
 
+/* The first that claims a template is its own. */
 extern const struct chat_notation *const chat_notations[];
 extern const size_t chat_n_notations;
 const struct chat_notation *chat_notation_of(str source); // NULL: none is known for this template
@@ -107,6 +108,13 @@ struct chat_parser {
     struct json_scan scan;
     void *more; // of read()'s own; released with mem_free
 };
+
+/* parse.c */
+/* chat_parser_new without a template; notation and thinking may be NULL. */
+struct chat_parser *chat_parser_open(const struct chat_notation *notation,
+                                     const struct chat_thinking *thinking, const json_t *tools,
+                                     const struct chat_start *start, const char *name,
+                                     chat_emit *emit, void *arg);
 
 /* parse.c: what the files of formats read with.  All of them look at what is not consumed. */
 static inline str chat_rest(const struct chat_parser *p)

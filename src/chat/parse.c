@@ -174,7 +174,7 @@ static enum verdict match(const struct chat_parser *p, str here, const char *lit
 static bool is_cut_short(const struct chat_parser *p, const char *literal)
 {
     str rest = chat_rest(p);
-    return p->last && p->announced && rest.n > 0 && rest.n < strlen(literal) &&
+    return p->last && p->n_calls > 0 && rest.n > 0 && rest.n < strlen(literal) &&
            memcmp(rest.p, literal, rest.n) == 0;
 }
 
@@ -424,16 +424,15 @@ static uint64_t hash(const char *name)
     return h;
 }
 
-struct chat_parser *chat_parser_new(const struct chat_template *t, const struct chat_request *r,
-                                    const struct chat_start *start, const char *name,
-                                    chat_emit *emit, void *arg)
+struct chat_parser *chat_parser_open(const struct chat_notation *notation,
+                                     const struct chat_thinking *thinking, const json_t *tools,
+                                     const struct chat_start *start, const char *name,
+                                     chat_emit *emit, void *arg)
 {
     struct chat_parser *p = mem_calloc(1, sizeof *p);
-    const struct chat_notation *format = chat_template_notation(t);
-    bool calls = json_array_size(r->tools) > 0 && r->tool_choice != CHAT_TOOLS_NONE;
-    p->format = format && (calls || format->channels) ? format : NULL;
-    p->thinking = r->thinking_as_text ? NULL : chat_template_thinking(t);
-    p->tools = r->tools;
+    p->format = notation;
+    p->thinking = thinking;
+    p->tools = tools;
     p->emit = emit;
     p->arg = arg;
     p->id_seed = hash(name);
@@ -442,14 +441,25 @@ struct chat_parser *chat_parser_new(const struct chat_template *t, const struct 
     buf_init(&p->out, ANSWER_MAX);
     buf_init(&p->name, ANSWER_MAX);
     buf_init(&p->arguments, ANSWER_MAX);
-    if (p->format && p->format->channels)
+    if (notation && notation->channels)
         p->state = PARSE_CALLS;
-    else if (!p->thinking || start->settled)
+    else if (!thinking || start->settled)
         p->state = PARSE_TEXT;
     else if (start->thinking)
         p->state = PARSE_THINKING;
     p->skip = p->state == PARSE_THINKING;
     return p;
+}
+
+struct chat_parser *chat_parser_new(const struct chat_template *t, const struct chat_request *r,
+                                    const struct chat_start *start, const char *name,
+                                    chat_emit *emit, void *arg)
+{
+    const struct chat_notation *notation = chat_template_notation(t);
+    bool calls = json_array_size(r->tools) > 0 && r->tool_choice != CHAT_TOOLS_NONE;
+    return chat_parser_open(notation && (calls || notation->channels) ? notation : NULL,
+                            r->thinking_as_text ? NULL : chat_template_thinking(t), r->tools, start,
+                            name, emit, arg);
 }
 
 void chat_parser_free(struct chat_parser *p)

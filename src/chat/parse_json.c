@@ -247,7 +247,7 @@ enum verdict chat_read_objects(struct chat_parser *p)
 
 /* A name, then arguments. */
 
-enum { NAME = 0, BEFORE = 100, OPENED, NAMED_ARGUMENTS, AFTER, AGAIN, CLOSE };
+enum { NAME = 0, BEFORE = 100, ID, OPENED, NAMED_ARGUMENTS, AFTER, AGAIN, CLOSE };
 
 /* All of the list that stand here, in any order. */
 static enum verdict take_all(struct chat_parser *p, const char *const *list)
@@ -279,6 +279,19 @@ static enum verdict read_name(struct chat_parser *p)
     buf_str(&p->name, name);
     bool brace = p->format->name_ends[which][0] == '{'; // is the arguments' own
     chat_take(p, (size_t)at + (brace ? 0 : strlen(p->format->name_ends[which])));
+    bool id = strcmp(p->format->name_ends[which], "[CALL_ID]") == 0;
+    p->step = id ? ID : BEFORE;
+    return DONE;
+}
+
+/* An id between name and arguments; ours is told instead. */
+static enum verdict skip_id(struct chat_parser *p)
+{
+    size_t which, sure;
+    ptrdiff_t at = chat_search(p, p->format->before_arguments, FORMAT_STRINGS, &which, &sure);
+    if (at < 0)
+        return sure > NAME_MAX_BYTES ? BROKEN : MORE;
+    chat_take(p, (size_t)at);
     p->step = BEFORE;
     return DONE;
 }
@@ -289,6 +302,7 @@ static enum verdict named_step(struct chat_parser *p)
     enum verdict v;
     switch (p->step) {
     case NAME: return read_name(p);
+    case ID: return skip_id(p);
     case BEFORE:
         chat_skip_space(p);
         if (take_all(p, f->before_arguments) == MORE)

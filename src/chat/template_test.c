@@ -198,6 +198,12 @@ static void chat_template_errors_say_where(void **state)
 }
 
 /* "s4 u2 t1": messages by the first letter of their role and the bytes of their content. */
+/* ChatML without tools. */
+static const char plain[] =
+    "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' "
+    "-}}{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif "
+    "-%}";
+
 static json_t *conversation(const char *spec)
 {
     static const struct {
@@ -245,10 +251,10 @@ static void chat_earlier_turns_leave_until_it_fits(void **state)
         {"all but the protected", NULL, "s9 u9 a9 u9", "s9 u9", 20, 47},
         {"nothing may leave", NULL, "s9 u9", "s9 u9", 20, 47},
         {"system messages stay where they stand", NULL, "u9 s5 a9 s6 u9", "s5 s6 u9", 60, 59},
-        {"what follows the last question stays", NULL, "u9 a9 u9 a5 t7", "u9 a5 t7", 30, 61},
+        {"what follows the last question stays", plain, "u9 a9 u9 a5 t7", "u9 a5 t7", 30, 61},
         {"without a question the last stays", NULL, "s5 a9 a9 a8", "s5 a8", 30, 47},
-        {"results leave with their call", NULL, "u9 a5 t7 t8 a9 u9", "a9 u9", 60, 50},
-        {"the call's results are one unit", NULL, "u9 a5 t7 t8 a9 u9", "a5 t7 t8 a9 u9", 110, 99},
+        {"results leave with their call", plain, "u9 a5 t7 t8 a9 u9", "a9 u9", 60, 50},
+        {"the call's results are one unit", plain, "u9 a5 t7 t8 a9 u9", "a5 t7 t8 a9 u9", 110, 99},
         {"an answer leaves with its question", strict, "s9 u9 a9 u9", "s9 u9", 85, 47},
         {"turn by turn", strict, "s9 u9 a9 u9 a9 u9", "s9 u9 a9 u9", 120, 86},
         {"empty", NULL, "", "", 5, 11},

@@ -216,6 +216,17 @@ struct chat_usage answer_usage(const struct run *run); // of a run cut short: wh
  * Returns a new array.  Errors: place "messages[i].key"; kinds as in fields.h. */
 json_t *turns_read(const json_t *messages, const char *where, struct err *e);
 
+/* tools_read.c: tools in OpenAI's shape.  All of them: ERR_INPUT, place = the member. */
+/* `tools`, `tool_choice` and `parallel_tool_calls` of a body. */
+bool tools_read(const json_t *body, struct chat_request *r, struct err *e);
+bool tools_read_list(const json_t *tools, struct chat_request *r, struct err *e);
+bool tools_read_choice(const json_t *choice, struct chat_request *r, struct err *e); // after these
+bool tools_name_choice(str name, struct chat_request *r, struct err *e); // that tool must be called
+/* An assistant message's calls into `message`, their arguments as objects. */
+bool tools_read_calls(const json_t *calls, const char *where, json_t *message, struct err *e);
+/* Results that have an id but no name get the name of the call they answer. */
+void tools_name_results(json_t *messages);
+
 /* paddler_write.c */
 int paddler_error(const struct err *e, struct buf *out);
 

@@ -25,8 +25,8 @@ static const struct field chat_fields[] = {
     {"continue_final_message", FIELD_BOOL, AT(continue_final)},
     {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
     {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
-    {"tools", FIELD_REFUSE, .note = "tool calls are not built yet"},
-    {"functions", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"functions", FIELD_REFUSE, .note = "use 'tools'"},
+    {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"},
     {"audio", FIELD_REFUSE, .note = "answers are text only"},
     {"web_search_options", FIELD_REFUSE, .note = "there is no web search here"},
     {"moderation", FIELD_REFUSE, .note = "there is no moderation here"},
@@ -35,7 +35,6 @@ static const struct field chat_fields[] = {
     {"parse_reasoning", FIELD_BOOL, AT(parse_reasoning)},
     {"include_reasoning", FIELD_BOOL, AT(include_reasoning)},
     {"reasoning_budget", FIELD_REFUSE, .note = "a bound on thinking is not built yet"},
-    {"parallel_tool_calls", FIELD_TAKE},
 };
 
 static const struct field completion_fields[] = {
@@ -229,7 +228,7 @@ static bool read_settings(const struct openai_body *b, struct talk_order *out, s
     r->n_choices = (int)b->n;
     r->min_tokens = openai_clamp_count(b->min_tokens);
     r->ignore_eos = b->ignore_eos;
-    r->raw_text = r->raw_text || !b->parse_reasoning; // marks of thinking stay in the text
+    r->thinking_as_text = !b->parse_reasoning;
     out->hide_reasoning = !b->include_reasoning;
     if (b->timeout_us > 0)
         r->timeout_ms =
@@ -338,23 +337,24 @@ static json_t *read_message(const json_t *in, size_t i, struct err *e)
         err_kind(e, "unsupported_value");
         return NULL;
     }
-    if (json_array_size(json_object_get(in, "tool_calls")) > 0 ||
-        strcmp(roles[k].as, "tool") == 0) {
-        snprintf(place, sizeof place, "messages[%zu]%s", i,
-                 strcmp(roles[k].as, "tool") == 0 ? ".role" : ".tool_calls");
-        err_set_at(e, ERR_INPUT, place, "'%s' is not supported here: tool calls are not built yet",
-                   place);
-        err_kind(e, "unsupported_value");
-        return NULL;
-    }
     json_t *out = json_copy((json_t *)in);
     json_object_set_new(out, "role", json_string(roles[k].as));
     snprintf(place, sizeof place, "messages[%zu].content", i);
-    if (!read_content(in, out, roles[k].needs_content, place, e)) {
-        json_decref(out);
-        return NULL;
+    bool ok = read_content(in, out, roles[k].needs_content, place, e);
+    if (ok && strcmp(roles[k].name, "tool") == 0 &&
+        !json_is_string(json_object_get(in, "tool_call_id"))) {
+        snprintf(place, sizeof place, "messages[%zu].tool_call_id", i);
+        ok = bad_message(e, place, "must be a string: the id of the call that this answers");
     }
-    return out;
+    const json_t *calls = json_object_get(in, "tool_calls");
+    json_object_del(out, "tool_calls");
+    snprintf(place, sizeof place, "messages[%zu].tool_calls", i);
+    if (ok && json_array_size(calls) > 0)
+        ok = tools_read_calls(calls, place, out, e);
+    if (ok)
+        return out;
+    json_decref(out);
+    return NULL;
 }
 
 json_t *openai_messages(const json_t *messages, struct err *e)
@@ -374,6 +374,7 @@ json_t *openai_messages(const json_t *messages, struct err *e)
         }
         json_array_append_new(out, m);
     }
+    tools_name_results(out);
     return out;
 }
 
@@ -387,14 +388,6 @@ static bool check_shape(const json_t *body, struct err *e)
             e, ERR_INPUT, "response_format",
             "'response_format' is not supported here beyond {\"type\":\"text\"}: constrained "
             "answers are not built yet");
-        return err_kind(e, "unsupported_value");
-    }
-    const json_t *choice = json_object_get(body, "tool_choice");
-    const char *word = json_string_value(choice);
-    if (choice && !json_is_null(choice) &&
-        !(word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0))) {
-        err_set_at(e, ERR_INPUT, "tool_choice",
-                   "'tool_choice' is not supported here: tool calls are not built yet");
         return err_kind(e, "unsupported_value");
     }
     const json_t *modes = json_object_get(body, "modalities"), *mode;
@@ -506,7 +499,8 @@ bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_bo
     r->max_tokens =
         openai_clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
     r->messages = openai_messages(b->messages, e);
-    return r->messages && check_shape(body, e) && openai_chat_shape(body, r, e);
+    return r->messages && check_shape(body, e) && tools_read(body, r, e) &&
+           openai_chat_shape(body, r, e);
 }
 
 bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e)

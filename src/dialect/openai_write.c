@@ -73,15 +73,11 @@ static void write_head(const struct talk_facts *f, const char *object, struct bu
     json_write_str(out, str_c(f->fingerprint), JSON_PLAIN);
 }
 
-/* The text of all CHAT_TEXT events of one choice. */
 static void write_text(const struct run *run, int choice, str before, struct buf *out)
 {
     struct buf text = BUF_INIT(ANSWER_MAX);
     buf_str(&text, before);
-    const struct chat_event *ev;
-    for (size_t i = 0; (ev = run_event(run, i)); i++)
-        if (ev->what == CHAT_TEXT && ev->choice == choice)
-            buf_str(&text, ev->text);
+    answer_text(run, CHAT_TEXT, choice, &text);
     json_write_str(out, buf_as_str(&text), JSON_PLAIN);
     buf_free(&text);
 }
@@ -213,21 +209,47 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
     buf_free(&chunk);
 }
 
+/* Content is null where there are calls alone. */
+static void write_message(const struct talk_facts *f, const struct run *run,
+                          const struct calls *calls, int choice, struct buf *out)
+{
+    struct buf text = BUF_INIT(ANSWER_MAX), thinking = BUF_INIT(ANSWER_MAX);
+    answer_text(run, CHAT_TEXT, choice, &text);
+    answer_text(run, CHAT_REASONING, choice, &thinking);
+    bool called = calls_has(calls, choice);
+    buf_c(out, "{\"role\":\"assistant\",\"content\":");
+    if (text.n == 0 && called)
+        buf_c(out, "null");
+    else
+        json_write_str(out, buf_as_str(&text), JSON_PLAIN);
+    buf_c(out, ",\"refusal\":null,\"annotations\":[]");
+    if (thinking.n && !f->hide_reasoning) {
+        buf_c(out, ",\"reasoning_content\":");
+        json_write_str(out, buf_as_str(&thinking), JSON_PLAIN);
+    }
+    if (called) {
+        buf_c(out, ",\"tool_calls\":");
+        calls_write(calls, choice, out);
+    }
+    buf_char(out, '}');
+    buf_free(&text);
+    buf_free(&thinking);
+}
+
 static void chat_whole(const struct talk_facts *f, const struct run *run, struct buf *out)
 {
+    struct calls calls = {0};
+    calls_add_run(&calls, run);
     write_head(f, "chat.completion", out);
     buf_c(out, ",\"choices\":[");
     for (int i = 0; i < f->n_choices; i++) {
-        buf_printf(out,
-                   "%s{\"index\":%d,\"message\":{\"role\":\"assistant\",\"content\":", i ? "," : "",
-                   i);
-        write_text(run, i, STR(""), out);
+        buf_printf(out, "%s{\"index\":%d,\"message\":", i ? "," : "", i);
+        write_message(f, run, &calls, i, out);
         const struct chat_event *end = finish_of(run, i);
-        buf_printf(
-            out,
-            ",\"refusal\":null,\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"%s\"}",
-            finish_name(end ? end->finish : CHAT_FINISH_STOP));
+        buf_printf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}",
+                   finish_name(end ? end->finish : CHAT_FINISH_STOP));
     }
+    calls_fini(&calls);
     buf_c(out, "],\"usage\":");
     write_usage(out, usage_of(run));
     buf_c(out, ",\"service_tier\":\"default\"}");

@@ -9,7 +9,7 @@ static void emit(void *arg, const struct chat_event *ev)
     const struct run_choice *c = arg;
     struct chat_event own = *ev;
     own.choice = c->index;
-    run_add(c->run, own);
+    run_append(c->run, own);
 }
 
 void run_output_open(struct run *run)
@@ -70,11 +70,11 @@ void run_output_text(struct run *run, int choice, const struct sched_piece *piec
     if (run->choices)
         chat_parser_feed(run->choices[choice].parser, text, piece->n_tokens, tokens_of(run, piece));
     else
-        run_add(run, (struct chat_event){.what = CHAT_TEXT,
-                                         .choice = choice,
-                                         .n_tokens = piece->n_tokens,
-                                         .tokens = tokens_of(run, piece),
-                                         .text = text});
+        run_append(run, (struct chat_event){.what = CHAT_TEXT,
+                                            .choice = choice,
+                                            .n_tokens = piece->n_tokens,
+                                            .tokens = tokens_of(run, piece),
+                                            .text = text});
 }
 
 static enum chat_finish finish_of(enum sched_finish f)
@@ -93,10 +93,10 @@ void run_output_finish(struct run *run, int choice, const struct sched_piece *pi
         finish = chat_parser_end(run->choices[choice].parser, finish);
         run->usage.n_reasoning += chat_parser_n_reasoning(run->choices[choice].parser);
     }
-    run_add(run, (struct chat_event){.what = CHAT_FINISHED,
-                                     .choice = choice,
-                                     .n_tokens = piece->n_tokens,
-                                     .finish = finish,
-                                     .token = piece->token,
-                                     .text = piece->stop});
+    run_append(run, (struct chat_event){.what = CHAT_FINISHED,
+                                        .choice = choice,
+                                        .n_tokens = piece->n_tokens,
+                                        .finish = finish,
+                                        .token = piece->token,
+                                        .text = piece->stop});
 }

@@ -336,7 +336,7 @@ void run_cancel(struct run *run)
     run_fail(run, &e);
 }
 
-void run_add(struct run *run, struct chat_event ev)
+void run_append(struct run *run, struct chat_event ev)
 {
     struct err e;
     if (!run_log_add(run, ev, &e))
@@ -355,13 +355,14 @@ static void complete_unanswered(struct run *run, struct err *e)
             err_kind(e, "context_length_exceeded");
             return;
         }
-    run_add(run, (struct chat_event){.what = CHAT_STARTED, .usage = {.n_prompt = run->n_prompt}});
+    run_append(run,
+               (struct chat_event){.what = CHAT_STARTED, .usage = {.n_prompt = run->n_prompt}});
     for (int c = 0; c < (int)run->n_parts * r->n_choices; c++)
-        run_add(run, (struct chat_event){
-                         .what = CHAT_FINISHED, .choice = c, .finish = CHAT_FINISH_LENGTH});
+        run_append(run, (struct chat_event){
+                            .what = CHAT_FINISHED, .choice = c, .finish = CHAT_FINISH_LENGTH});
     run->usage.n_prompt = run->n_prompt;
     if (!run->over) {
-        run_add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
+        run_append(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
         count_end(run);
     }
 }
@@ -406,7 +407,7 @@ static void part_ended(struct run *run, struct run_part *p, const struct err *er
     if (error->code != ERR_NONE)
         fail(run, error);
     else if (run->n_jobs == 0 && !run->over) {
-        run_add(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
+        run_append(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
         count_end(run);
     }
     settle(run);
@@ -420,14 +421,14 @@ static void take_piece(struct sched_piece *piece)
     switch (piece->what) {
     case SCHED_WAITING:
     case SCHED_PROGRESS:
-        run_add(run, (struct chat_event){.what = piece->what == SCHED_WAITING ? CHAT_WAITING
-                                                                              : CHAT_PROGRESS,
-                                         .position = piece->position});
+        run_append(run, (struct chat_event){.what = piece->what == SCHED_WAITING ? CHAT_WAITING
+                                                                                 : CHAT_PROGRESS,
+                                            .position = piece->position});
         break;
     case SCHED_STARTED:
         if (!run->started)
-            run_add(run, (struct chat_event){.what = CHAT_STARTED,
-                                             .usage = {.n_prompt = run->n_prompt}});
+            run_append(run, (struct chat_event){.what = CHAT_STARTED,
+                                                .usage = {.n_prompt = run->n_prompt}});
         run->started = true;
         break;
     case SCHED_TEXT: run_output_text(run, choice, piece); break;

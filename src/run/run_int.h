@@ -104,7 +104,7 @@ void run_clear_alias(struct run *run);
 
 /* run.c */
 void run_free(struct run *run);
-void run_add(struct run *run, struct chat_event ev); // a log that is full ends the run
+void run_append(struct run *run, struct chat_event ev); // a log that is full ends the run
 
 /* output.c */
 void run_output_open(struct run *run); // before the first piece

@@ -137,7 +137,7 @@ test('errors carry type, param and code', async () => {
         [ask({ messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] }), 400, 'messages[0].content[0]', 'unsupported_value'],
         [ask({ logprobs: true }), 400, 'logprobs', 'unsupported_value'],
         [ask({ response_format: { type: 'json_object' } }), 400, 'response_format', 'unsupported_value'],
-        [ask({ tools: [{ type: 'function', function: { name: 'f' } }] }), 400, 'tools', 'unsupported_value'],
+        [ask({ tools: [{ type: 'function', function: { name: 'f f' } }] }), 400, 'tools[0].function.name', 'invalid_value'],
         [ask({ stop: ['a', ''] }), 400, 'stop', 'invalid_type'],
         [ask({ stream_options: { include_usage: true } }), 400, 'stream_options', null],
         [ask({ messages: [{ role: 'user', content: 'long '.repeat(20000) }] }), 400, 'messages', 'context_length_exceeded'],
