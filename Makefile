@@ -6,7 +6,7 @@ PORT  ?= 8080
 ARGS  ?=
 CMAKE  = cmake -G Ninja -DCMAKE_BUILD_TYPE=$(TYPE)
 
-.PHONY: all setup setup-tests run test asan tsan fuzz fuzz-run bench format check clean help
+.PHONY: test-arm all setup setup-tests run test asan tsan fuzz fuzz-run bench format check clean help
 
 all: setup
 	@$(CMAKE) -S . -B $(BUILD) >/dev/null
@@ -37,6 +37,9 @@ tsan: setup-tests
 	@cmake --build $(BUILD)-tsan
 	@ctest --test-dir $(BUILD)-tsan --output-on-failure
 
+test-arm:
+	@scripts/test-arm $(BUILD)-arm
+
 fuzz: setup-tests
 	@CC=clang $(CMAKE) -S . -B $(BUILD)-fuzz -DCONFAB_FUZZ=ON >/dev/null
 	@cmake --build $(BUILD)-fuzz
@@ -60,6 +63,7 @@ help:
 	@echo 'make run         build and serve; MODEL=file.gguf PORT=8080 ARGS="..."'
 	@echo 'make test        unit tests, fuzz corpora, end-to-end tests'
 	@echo 'make asan, tsan  unit tests under address+undefined, thread sanitizer'
+	@echo 'make test-arm    the arithmetic for 64-bit Arm, under qemu'
 	@echo 'make fuzz        run every fuzz target; TIME=seconds each (default 60)'
 	@echo 'make bench       measure kernels and a model; MODEL=file.gguf'
 	@echo 'make format      clang-format everything'

@@ -13,6 +13,8 @@ static const struct {
     {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVXVNNI, kern_fill_avxvnni},
     {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512, kern_fill_avx512},
     {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512 | CPU_VNNI512, kern_fill_vnni512},
+#elif defined(__aarch64__)
+    {CPU_DOTPROD, kern_fill_dotprod},
 #endif
 };
 

@@ -25,4 +25,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
             set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${KERN_AVX512}")
         endif()
     endforeach()
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    file(GLOB KERN_FILES src/kern/neon*.c)
+    set_source_files_properties(${KERN_FILES} PROPERTIES COMPILE_OPTIONS
+        "-O3;-fno-tree-vectorize;-fno-tree-slp-vectorize;-march=armv8.2-a+dotprod")
 endif()

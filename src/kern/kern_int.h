@@ -83,4 +83,11 @@ void kern_fill_avx512_attn(struct kern *k);
 void kern_fill_vnni512(struct kern *k);
 void kern_fill_vnni512_attn(struct kern *k);
 
+/* These exist on aarch64 only. */
+void kern_neon_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
+                      int n, float *y, size_t y_stride);
+void kern_neon_code(const float *x, int d, struct kern_q8_row *row);
+void kern_fill_dotprod(struct kern *k);
+void kern_fill_neon_attn(struct kern *k);
+
 #endif
