@@ -75,6 +75,11 @@ static bool header_in(str rest, const char *name, str *value)
     return found;
 }
 
+bool http_fetch_header(const struct http_fetch *t, const char *name, str *value)
+{
+    return header_in(buf_as_str(&t->headers), name, value);
+}
+
 bool http_fetched_header(const struct http_fetched *r, const char *name, str *value)
 {
     return header_in(r->headers, name, value);

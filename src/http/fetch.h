@@ -61,7 +61,9 @@ struct http_fetch_conf {        // all copied
 struct http_fetch *http_fetch_start(struct http_fetcher *f, const struct http_fetch_conf *c);
 void http_fetch_cancel(struct http_fetch *t); // on_done is not called
 
-/* The last header of that name (any case). */
+/* The last header of that name (any case): of the answer that on_bytes gets pieces of, and at the
+ * end. */
+bool http_fetch_header(const struct http_fetch *t, const char *name, str *value);
 bool http_fetched_header(const struct http_fetched *r, const char *name, str *value);
 
 #endif
