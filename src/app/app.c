@@ -105,6 +105,7 @@ static bool open_runs(struct app *a, struct err *e)
     rc.max_preparing = (int)a->config->queue;
     rc.max_choices = (int)a->config->max_seqs;
     rc.timeout_ms = (uint32_t)a->config->timeout_s * 1000;
+    rc.tools = a->tools;
     rc.keep_bytes = (size_t)a->config->keep_memory_mib << 20;
     rc.keep_ms = (uint32_t)(a->config->keep_memory_for_s * 1000);
     if (!runs_open(&a->runs, models, (size_t)a->n_models, &rc, e))
@@ -287,7 +288,8 @@ static bool start(struct app *a, struct err *e)
     a->base = event_base_new();
     if (!a->base)
         return err_set(e, ERR_INTERNAL, "cannot create the event loop");
-    if (!keys_watch_open(&a->keys, a->config->data, e) || !open_store(a, e) || !listen_on(a, e))
+    if (!keys_watch_open(&a->keys, a->config->data, e) || !open_store(a, e) ||
+        !app_tools_open(a, e) || !listen_on(a, e))
         return false;
     for (size_t i = 0; i < COUNT(numbers); i++) {
         a->signals[i] = evsignal_new(a->base, numbers[i], on_signal, a);
@@ -316,6 +318,7 @@ static void stop(struct app *a)
     for (int i = 0; i < a->n_models; i++)
         app_model_stop(&a->models[i]);
     runs_close(a->runs);
+    tools_close(a->tools);
     store_close(a->store);
     for (int i = 0; i < a->n_models; i++)
         app_model_close(&a->models[i]);

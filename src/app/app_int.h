@@ -7,6 +7,7 @@
 #include "app/model.h"
 #include "dialect/dialect.h"
 #include "http/http.h"
+#include "tools/tools.h"
 #include "store/store.h"
 
 #include <event2/event.h>
@@ -38,6 +39,7 @@ struct app {
     struct err load_error;
     struct app_model models[CONFIG_MODELS_MAX];
     int n_models;
+    struct tools *tools;
     struct runs *runs;       // NULL while loading
     struct dialect *dialect; // NULL while loading
 
@@ -49,6 +51,10 @@ struct app {
 
 /* app.c: whose request is it?  False: no one's.  *team lives until the keys change. */
 bool app_authenticate(struct http_req *r, str *team, void *app);
+
+/* tools.c */
+bool app_tools_open(struct app *a, struct err *e);
+void app_tools_metrics(const struct app *a, struct buf *out);
 
 /* status.c: health, metrics, page; false if the path is none of these */
 bool app_status_serve(struct app *a, struct http_req *r);

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum kind { KIND_MODEL, KIND_TEXT, KIND_INT, KIND_BOOL };
+enum kind { KIND_MODEL, KIND_TEXT, KIND_INT, KIND_BOOL, KIND_LIST };
 
 static const struct option {
     const char *name; // flag --name, key name, variable CONFAB_NAME (dashes become underscores)
@@ -58,6 +58,36 @@ static const struct option {
     {"data", KIND_TEXT, AT(data), .text = "", .arg = "DIR",
      .help =
          "folder for what has to last: durable runs, stored objects, API keys (see confab keys)"},
+    {"tools", KIND_TEXT, AT(tools), .text = "math:*", .arg = "NAMES",
+     .help = "built-in tools that requests may ask for, with commas: math:calculator, "
+             "math:statistics, math:calendar, web:url, web:search, code:python-interpreter, "
+             "file:text; math:* for several, none for none"},
+    {"tool-policy", KIND_TEXT, AT(tool_policy), .text = "", .arg = "RULES",
+     .help = "TOOL=run, TOOL=ask or TOOL=refuse, with commas; SERVER/TOOL for those of MCP "
+             "servers, * at the end for several; the last that fits counts; else run"},
+    {"tool-timeout", KIND_INT, AT(tool_timeout_s), 1, 3600, 60, .arg = "S",
+     .help = "longest time for one call of a tool, in seconds"},
+    {"tool-approval", KIND_INT, AT(tool_approval_s), 1, 86400, 120, .arg = "S",
+     .help = "a call that has to be asked about is refused after so many seconds"},
+    {"tool-rounds", KIND_INT, AT(tool_rounds), 1, 100, 16, .arg = "N",
+     .help = "turns of a model in one request, where the dialect does not set a number"},
+    {"allow-net", KIND_TEXT, AT(allow_net), .text = "", .arg = "ADDRESSES",
+     .help = "addresses that tools may reach although they are not public, with commas: "
+             "127.0.0.1, 10.0.0.0/8"},
+    {"search-url", KIND_TEXT, AT(search_url), .text = "", .arg = "URL",
+     .help = "search endpoint for web:search, one that answers as SearXNG does"},
+    {"mcp-stdio", KIND_LIST, AT(mcp_stdio), .arg = "NAME=COMMAND",
+     .help = "an MCP server that is a program of this machine; may be repeated"},
+    {"mcp-http", KIND_LIST, AT(mcp_http), .arg = "NAME=URL",
+     .help = "an MCP server over HTTP; may be repeated"},
+    {"mcp-header", KIND_LIST, AT(mcp_header), .arg = "NAME=HEADER",
+     .help = "a header for the MCP server of that name, like 'shop=Authorization: Bearer x'; may "
+             "be repeated"},
+    {"mcp-requests", KIND_BOOL, AT(mcp_requests), .preset = 1,
+     .help = "let requests name MCP servers by URL, at public addresses and those of --allow-net"},
+    {"mcp-changed", KIND_TEXT, AT(mcp_changed), .text = "refuse", .arg = "POLICY",
+     .help = "what becomes of a tool whose description or schema is not what it was when it was "
+             "first seen: run, ask or refuse"},
     {"keep-for", KIND_INT, AT(keep_for_s), 0, 1 << 30, 7 * 86400, .arg = "S",
      .help = "complete runs and objects stay in --data this long, in seconds; 0: for ever"},
     {"keep-disk", KIND_INT, AT(keep_disk_mib), 0, 1 << 26, 4096, .arg = "MIB",
@@ -108,6 +138,14 @@ static bool set(struct config *c, const struct option *o, str value, const char 
     switch (o->kind) {
     case KIND_MODEL: return set_model(c, value, where, e);
     case KIND_TEXT: *(str *)at = arena_str(&c->arena, value); return true;
+    case KIND_LIST: {
+        struct config_list *list = (struct config_list *)at;
+        if (list->n == CONFIG_LIST_MAX)
+            return err_set_at(e, ERR_INPUT, where, "%s: more than %d of them", where,
+                              CONFIG_LIST_MAX);
+        list->item[list->n++] = arena_str(&c->arena, value);
+        return true;
+    }
     case KIND_INT:
         if (!str_to_i64(value, &n) || n < o->min || n > o->max)
             return err_set_at(e, ERR_INPUT, where,

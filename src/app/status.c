@@ -157,6 +157,7 @@ static void serve_metrics(struct app *a, struct http_req *r)
     if (a->runs) {
         write_runs(a, &out);
         write_models(a, &out);
+        app_tools_metrics(a, &out);
     }
     http_reply(r, 200, "text/plain; version=0.0.4", buf_as_str(&out));
     buf_free(&out);

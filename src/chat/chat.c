@@ -9,6 +9,7 @@ struct chat_request *chat_request_new(size_t max_memory)
     arena_init(&r->arena, max_memory);
     r->add_generation_prompt = true;
     r->n_choices = 1;
+    r->max_failures = -1;
     r->temperature = 1;
     r->top_p = 1;
     r->repetition_penalty = 1;

@@ -9,7 +9,8 @@ static void emit(void *arg, const struct chat_event *ev)
     const struct run_choice *c = arg;
     struct chat_event own = *ev;
     own.choice = c->index;
-    run_append(c->run, own);
+    if (!run_rounds_take(c->run, &own))
+        run_append(c->run, own);
 }
 
 void run_output_open(struct run *run)
@@ -23,7 +24,8 @@ void run_output_open(struct run *run)
     for (size_t i = 0; i < n; i++) {
         struct run_choice *c = &run->choices[i];
         *c = (struct run_choice){.run = run, .index = (int)i};
-        snprintf(name, sizeof name, "%s %zu", run->id, i); // the same when the run is read again
+        // The same when the run is read again.
+        snprintf(name, sizeof name, "%s %zu", run->id, i + n * (size_t)run_round(run));
         c->parser = chat_parser_new(run->model->tmpl, r,
                                     &run->parts[i / (size_t)r->n_choices].start, name, emit, c);
     }
@@ -93,10 +95,12 @@ void run_output_finish(struct run *run, int choice, const struct sched_piece *pi
         finish = chat_parser_end(run->choices[choice].parser, finish);
         run->usage.n_reasoning += chat_parser_n_reasoning(run->choices[choice].parser);
     }
-    run_append(run, (struct chat_event){.what = CHAT_FINISHED,
-                                        .choice = choice,
-                                        .n_tokens = piece->n_tokens,
-                                        .finish = finish,
-                                        .token = piece->token,
-                                        .text = piece->stop});
+    struct chat_event ev = {.what = CHAT_FINISHED,
+                            .choice = choice,
+                            .n_tokens = piece->n_tokens,
+                            .finish = finish,
+                            .token = piece->token,
+                            .text = piece->stop};
+    if (!run_rounds_finish(run, &ev))
+        run_append(run, ev);
 }

@@ -27,8 +27,9 @@ bool runs_open(struct runs **out, const struct run_model *models, size_t n_model
     rs->n_models = n_models;
     rs->models = mem_calloc(n_models, sizeof *rs->models);
     memcpy(rs->models, models, n_models * sizeof *models);
-    rs->to_prepare = queue_new((size_t)conf->max_preparing, false);
-    rs->prepared = queue_new((size_t)(conf->max_preparing + conf->n_workers), true);
+    // As many again for runs that are prepared anew behind their tools.
+    rs->to_prepare = queue_new((size_t)conf->max_preparing * 2, false);
+    rs->prepared = queue_new((size_t)(conf->max_preparing * 2 + conf->n_workers), true);
     rs->workers = mem_calloc((size_t)conf->n_workers, sizeof *rs->workers);
     for (int i = 0; i < conf->n_workers; i++) {
         if (pthread_create(&rs->workers[i], NULL, run_prep_thread, rs) != 0) {
@@ -49,6 +50,7 @@ void run_free(struct run *run)
         tok_ids_free(&run->parts[i].ids);
     mem_free(run->parts);
     run_output_close(run);
+    run_rounds_free(run);
     chat_request_free(run->request);
     arena_fini(&run->text);
     mem_free(run->events);
@@ -109,14 +111,13 @@ void runs_counts(const struct runs *rs, struct runs_counts *out)
 
 /* A run without holders: complete, it is kept to be found; forgotten, it goes once its worker and
  * its jobs are done with it; else it is cancelled, unless it is to go on alone. */
-static void settle(struct run *run)
+void run_settle(struct run *run)
 {
     if (run->holders > 0)
         return;
-    bool busy = run->preparing || run->n_jobs > 0 || !run->over;
-    if (busy && (!run->detached || run->forgotten))
+    if (!run->over && (!run->detached || run->forgotten))
         run_cancel(run);
-    if (busy)
+    if (run->preparing || run->n_jobs > 0 || !run->over)
         return;
     if (run->forgotten) {
         runs_unkeep(run);
@@ -144,7 +145,7 @@ void run_drop(struct run *run)
 {
     assert(run->holders > 0);
     run->holders--;
-    settle(run);
+    run_settle(run);
 }
 
 void run_detach(struct run *run)
@@ -156,7 +157,7 @@ void run_forget(struct run *run)
 {
     run->forgotten = true;
     run_clear_alias(run);
-    settle(run);
+    run_settle(run);
 }
 
 static bool check_request(const struct runs *rs, const struct run_model *model,
@@ -168,6 +169,10 @@ static bool check_request(const struct runs *rs, const struct run_model *model,
     if ((size_t)r->n_choices > (size_t)rs->conf.max_choices / n_prompts)
         return err_set_at(e, ERR_INPUT, "n", "at most %d answers can be computed for one request",
                           rs->conf.max_choices);
+    if ((r->n_server_tools || r->n_mcp) && (r->n_choices > 1 || !r->messages)) {
+        err_set_at(e, ERR_INPUT, "n", "tools that run on the server go with one answer alone");
+        return err_kind(e, "out_of_range");
+    }
     for (size_t i = 0; i < r->n_ends; i++)
         if (r->ends[i] < 0 || r->ends[i] >= model->info->n_vocab) {
             err_set_at(e, ERR_INPUT, "eos_token", "'eos_token[%zu]' is no token of this model", i);
@@ -219,8 +224,10 @@ struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
     rs->counts.started++;
     run->preparing = true;
     rs->n_preparing++;
-    bool ok = queue_push(rs->to_prepare, run);
-    assert(ok);
+    if (!run_rounds_begin(run)) {
+        bool ok = queue_push(rs->to_prepare, run);
+        assert(ok);
+    }
     return run;
 refuse:
     chat_request_free(r);
@@ -229,6 +236,7 @@ refuse:
 
 void run_pause(struct run *run, bool paused)
 {
+    run->paused = paused;
     for (size_t i = 0; i < run->n_parts; i++)
         if (run->parts[i].job)
             sched_pause(run->parts[i].job, paused);
@@ -244,7 +252,7 @@ static struct sched_request sched_request_of(const struct run *run, const struct
         .prompt = p->ids.id,
         .n_prompt = p->ids.n,
         .n_choices = r->n_choices,
-        .max_tokens = r->max_tokens,
+        .max_tokens = run_tokens_left(run),
         .min_tokens = r->min_tokens,
         .stops = r->stops,
         .n_stops = r->n_stops,
@@ -260,7 +268,8 @@ static struct sched_request sched_request_of(const struct run *run, const struct
                    .repetition_penalty = r->repetition_penalty,
                    .frequency_penalty = r->frequency_penalty,
                    .presence_penalty = r->presence_penalty,
-                   .seed = run->seed + (uint64_t)(p->index * r->n_choices),
+                   .seed = run->seed + (uint64_t)(p->index * r->n_choices) +
+                           (uint64_t)run_round(run) * 1000003,
                    .bias = bias,
                    .n_bias = (int)r->n_bias},
         .want_logprobs = r->want_logprobs,
@@ -292,6 +301,8 @@ static bool submit(struct run *run, struct run_part *p, struct err *e)
         snprintf(e->where, sizeof e->where, "%s", r->messages ? "messages" : "prompt");
         return false;
     }
+    if (run->paused)
+        sched_pause(p->job, true);
     run->n_jobs++;
     return true;
 }
@@ -309,12 +320,13 @@ static void count_end(struct run *run)
         c->failed++;
 }
 
-static void fail(struct run *run, const struct err *why)
+void run_end_early(struct run *run, const struct err *why)
 {
     if (run->over)
         return;
     run_log_fail(run, why);
     count_end(run);
+    run_rounds_stop(run);
     for (size_t i = 0; i < run->n_parts; i++)
         if (run->parts[i].job)
             sched_cancel(run->parts[i].job);
@@ -326,7 +338,7 @@ void run_fail(struct run *run, const struct err *why)
         return;
     run->cancelled = true;
     atomic_store_explicit(&run->dropped, true, memory_order_relaxed);
-    fail(run, why);
+    run_end_early(run, why);
 }
 
 void run_cancel(struct run *run)
@@ -340,7 +352,7 @@ void run_append(struct run *run, struct chat_event ev)
 {
     struct err e;
     if (!run_log_add(run, ev, &e))
-        fail(run, &e);
+        run_end_early(run, &e);
 }
 
 /* The whole log of a request that wants its prompt counted and nothing computed. */
@@ -361,10 +373,7 @@ static void complete_unanswered(struct run *run, struct err *e)
         run_append(run, (struct chat_event){
                             .what = CHAT_FINISHED, .choice = c, .finish = CHAT_FINISH_LENGTH});
     run->usage.n_prompt = run->n_prompt;
-    if (!run->over) {
-        run_append(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
-        count_end(run);
-    }
+    run_complete(run);
 }
 
 /* A prep worker is done with the run. */
@@ -376,7 +385,7 @@ static void take_prepared(struct run *run)
     run_output_open(run);
     if (run->cancelled)
         err_set(&e, ERR_CANCELED, "the request was cancelled");
-    for (size_t i = 0; i < run->n_parts; i++)
+    for (size_t i = 0; i < run->n_parts && run_round(run) == 0; i++)
         run->n_prompt += run->parts[i].ids.n;
     if (e.code == ERR_NONE && run->request->no_answer)
         complete_unanswered(run, &e);
@@ -384,9 +393,18 @@ static void take_prepared(struct run *run)
         for (size_t i = 0; i < run->n_parts && e.code == ERR_NONE; i++)
             if (!submit(run, &run->parts[i], &e))
                 break;
-    if (e.code != ERR_NONE)
-        fail(run, &e);
-    settle(run);
+    if (e.code != ERR_NONE && !run_rounds_too_long(run, &e))
+        run_end_early(run, &e);
+    run_settle(run);
+}
+
+void run_complete(struct run *run)
+{
+    if (run->over)
+        return;
+    run_append(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
+    count_end(run);
+    run_rounds_stop(run);
 }
 
 static void part_ended(struct run *run, struct run_part *p, const struct err *error)
@@ -395,6 +413,7 @@ static void part_ended(struct run *run, struct run_part *p, const struct err *er
     run->usage.n_prompt += st->n_prompt;
     run->usage.n_cached += st->n_cached;
     run->usage.n_output += st->n_output;
+    run_rounds_count(run, st->n_prompt, st->n_output);
     if (log_enabled(LOG_DEBUG, "run.job"))
         log_debug("run.job", "id=%s prompt=%zu output=%zu wait_ms=%llu first_ms=%llu total_ms=%llu",
                   run->id, st->n_prompt, st->n_output,
@@ -405,12 +424,10 @@ static void part_ended(struct run *run, struct run_part *p, const struct err *er
     p->job = NULL;
     run->n_jobs--;
     if (error->code != ERR_NONE)
-        fail(run, error);
-    else if (run->n_jobs == 0 && !run->over) {
-        run_append(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
-        count_end(run);
-    }
-    settle(run);
+        run_end_early(run, error);
+    else if (run->n_jobs == 0 && !run->over && !run_rounds_continue(run))
+        run_complete(run);
+    run_settle(run);
 }
 
 static void take_piece(struct sched_piece *piece)

@@ -11,6 +11,7 @@
 #include "chat/chat.h"
 #include "chat/template.h"
 #include "sched/sched.h"
+#include "tools/tools.h"
 
 struct runs;
 struct run;
@@ -34,6 +35,7 @@ struct runs_conf {
     int max_choices;     // n_choices * n_prompts of a request
     size_t max_log;      // bytes of text one run's log may hold
     uint32_t timeout_ms; // of a request that names none; 0: none
+    struct tools *tools; // that run on this server; borrowed until runs_close.  NULL: none
     size_t keep_bytes;   // complete runs are kept to be found while they fit,
     uint32_t keep_ms;    // and are younger
 };
@@ -95,6 +97,23 @@ bool run_is_cancelled(const struct run *run);          // it is over, and that i
 #define RUN_ALIAS_MAX 256
 MUST_CHECK bool run_set_alias(struct run *run, str alias, struct err *e);
 str run_alias(const struct run *run); // empty: none
+
+/* Tools. */
+
+/* Adds a built-in tool to a request, and its function to r->tools.
+ *   shown     what the dialect calls it
+ *   function  what the model calls it; empty: the tool's own name for that
+ *   files     array of the ids it may read, or NULL; shared
+ *   ERR_INPUT kind "tool_unavailable" (with the reason), "invalid_value" (two of that name) */
+MUST_CHECK bool run_offer_tool(const struct runs *rs, struct chat_request *r, str name, str shown,
+                               str function, const json_t *files, struct err *e);
+/* Adds an MCP server; its texts live in r's arena.  ERR_INPUT kind "mcp_unknown". */
+MUST_CHECK bool run_offer_server(const struct runs *rs, struct chat_request *r,
+                                 const struct chat_mcp_server *server, struct err *e);
+struct tools *runs_tools(const struct runs *rs); // or NULL
+
+/* Answers a CHAT_SERVER_ASK.  False: no call of this id waits (any more). */
+bool run_approve(struct run *run, str id, bool yes);
 
 /* The reader is slow: nothing is computed for it until it can take more. */
 void run_pause(struct run *run, bool paused);

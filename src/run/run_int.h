@@ -66,6 +66,9 @@ struct run {
     size_t n_parts, n_jobs; // jobs that have not ended
     size_t n_prompt, n_evicted;
 
+    struct rounds *rounds; // of a request with tools of this server; or NULL
+    bool paused;
+
     bool cancelled, over, started;
     struct err failure;         // the first error of any part
     struct run_choice *choices; // [n_parts * n_choices], of an answer that is read
@@ -104,7 +107,25 @@ void run_clear_alias(struct run *run);
 
 /* run.c */
 void run_free(struct run *run);
-void run_append(struct run *run, struct chat_event ev); // a log that is full ends the run
+void run_append(struct run *run, struct chat_event ev);     // a log that is full ends the run
+void run_complete(struct run *run);                         // its last event
+void run_end_early(struct run *run, const struct err *why); // unless it is over
+void run_settle(struct run *run); // behind anything that may have been its end; may free it
+
+/* rounds.c */
+bool run_rounds_begin(struct run *run); // false: no tools of ours, nothing to wait for
+void run_rounds_stop(struct run *run);  // what still runs is cancelled
+void run_rounds_free(struct run *run);
+int run_round(const struct run *run);       // turns before this one
+int run_tokens_left(const struct run *run); // max_tokens of this turn
+/* An event of the reader's: true if it is not for the log; its call may get another number. */
+bool run_rounds_take(struct run *run, struct chat_event *ev);
+/* The end of a turn: true if it is not the end of the answer. */
+bool run_rounds_finish(struct run *run, const struct chat_event *finish);
+void run_rounds_count(struct run *run, size_t n_prompt, size_t n_output);
+bool run_rounds_continue(struct run *run); // a job has ended: true if tools run now
+/* The conversation outgrew the context behind the first turn: an end, no error. */
+bool run_rounds_too_long(struct run *run, const struct err *e);
 
 /* output.c */
 void run_output_open(struct run *run); // before the first piece

@@ -19,9 +19,9 @@
 #define FIRST_USER 61000 // numeric users without a name, one for each child that runs at a time
 #define N_USERS    4000
 
-struct child {
+struct tools_child {
     struct event_base *base;
-    struct child_conf conf;
+    struct tools_child_conf conf;
     pid_t pid;
     int pidfd, in, out, err;
     struct event *on_in, *on_out, *on_err, *on_end;
@@ -30,7 +30,7 @@ struct child {
     int status;
 };
 
-bool child_find(const char *name, char out[512])
+bool tools_child_find(const char *name, char out[512])
 {
     const char *path = getenv("PATH");
     str list = str_c(path ? path : "/usr/local/bin:/usr/bin:/bin"), dir;
@@ -49,7 +49,7 @@ bool child_find(const char *name, char out[512])
 }
 
 struct start {
-    const struct child_conf *conf;
+    const struct tools_child_conf *conf;
     const char *path;
     int in, out, err;
     pid_t parent;
@@ -66,7 +66,7 @@ static void bound(int what, size_t most)
 /* In the child, which shares our memory until it execs: system calls only. */
 __attribute__((noreturn)) static void become(const struct start *s)
 {
-    const struct child_conf *c = s->conf;
+    const struct tools_child_conf *c = s->conf;
     sigset_t none;
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -130,7 +130,7 @@ static void close_end(int *fd, struct event **ev)
     *fd = -1;
 }
 
-static void child_free(struct child *c)
+static void child_free(struct tools_child *c)
 {
     close_end(&c->in, &c->on_in);
     close_end(&c->out, &c->on_out);
@@ -141,7 +141,7 @@ static void child_free(struct child *c)
 }
 
 /* All is told once both outputs are at their end and the process is gone. */
-static void settle(struct child *c)
+static void settle(struct tools_child *c)
 {
     if (c->telling || c->stopped || !c->exited || c->out >= 0 || c->err >= 0)
         return;
@@ -151,7 +151,7 @@ static void settle(struct child *c)
     child_free(c);
 }
 
-static void read_some(struct child *c, int *fd, struct event **ev,
+static void read_some(struct tools_child *c, int *fd, struct event **ev,
                       void (*tell)(str bytes, void *arg))
 {
     char piece[PIECE];
@@ -173,7 +173,7 @@ static void read_some(struct child *c, int *fd, struct event **ev,
 
 static void on_out(evutil_socket_t fd, short what, void *arg)
 {
-    struct child *c = arg;
+    struct tools_child *c = arg;
     (void)fd;
     (void)what;
     read_some(c, &c->out, &c->on_out, c->conf.on_out);
@@ -181,7 +181,7 @@ static void on_out(evutil_socket_t fd, short what, void *arg)
 
 static void on_err(evutil_socket_t fd, short what, void *arg)
 {
-    struct child *c = arg;
+    struct tools_child *c = arg;
     (void)fd;
     (void)what;
     read_some(c, &c->err, &c->on_err, c->conf.on_err);
@@ -189,7 +189,7 @@ static void on_err(evutil_socket_t fd, short what, void *arg)
 
 static void on_in(evutil_socket_t fd, short what, void *arg)
 {
-    struct child *c = arg;
+    struct tools_child *c = arg;
     (void)what;
     ssize_t n = c->unsent.n ? send(fd, c->unsent.p, c->unsent.n, MSG_NOSIGNAL) : 0;
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -209,7 +209,7 @@ static void on_in(evutil_socket_t fd, short what, void *arg)
 
 static void on_end(evutil_socket_t fd, short what, void *arg)
 {
-    struct child *c = arg;
+    struct tools_child *c = arg;
     (void)fd;
     (void)what;
     if (waitpid(c->pid, &c->status, WNOHANG) != c->pid)
@@ -220,14 +220,14 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
     settle(c);
 }
 
-bool child_start(struct child **out, struct event_base *base, const struct child_conf *conf,
-                 struct err *e)
+bool tools_child_start(struct tools_child **out, struct event_base *base,
+                       const struct tools_child_conf *conf, struct err *e)
 {
     static unsigned next_user;
     char path[512];
     int in[2] = {-1, -1}, outs[2] = {-1, -1}, errs[2] = {-1, -1};
-    struct child *c = NULL;
-    if (!child_find(conf->argv[0], path))
+    struct tools_child *c = NULL;
+    if (!tools_child_find(conf->argv[0], path))
         return err_set(e, ERR_NOT_FOUND, "there is no program '%.200s'", conf->argv[0]);
     // Sockets for its input, so that writing to one that is gone raises no signal.
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) < 0 || pipe2(outs, O_CLOEXEC) < 0 ||
@@ -252,13 +252,13 @@ bool child_start(struct child **out, struct event_base *base, const struct child
         goto done;
     }
     c = mem_calloc(1, sizeof *c);
-    *c = (struct child){.base = base,
-                        .conf = *conf,
-                        .pid = pid,
-                        .in = in[0],
-                        .out = outs[0],
-                        .err = errs[0],
-                        .pidfd = (int)syscall(SYS_pidfd_open, pid, 0)};
+    *c = (struct tools_child){.base = base,
+                              .conf = *conf,
+                              .pid = pid,
+                              .in = in[0],
+                              .out = outs[0],
+                              .err = errs[0],
+                              .pidfd = (int)syscall(SYS_pidfd_open, pid, 0)};
     in[0] = outs[0] = errs[0] = -1;
     fcntl(c->pidfd, F_SETFD, FD_CLOEXEC);
     buf_init(&c->unsent, conf->max_unsent);
@@ -282,7 +282,7 @@ done:
     return c != NULL;
 }
 
-bool child_write(struct child *c, str bytes)
+bool tools_child_write(struct tools_child *c, str bytes)
 {
     if (c->in < 0 || c->end_input || !buf_str(&c->unsent, bytes))
         return false;
@@ -290,7 +290,7 @@ bool child_write(struct child *c, str bytes)
     return true;
 }
 
-void child_end_input(struct child *c)
+void tools_child_end_input(struct tools_child *c)
 {
     if (c->in < 0)
         return;
@@ -298,7 +298,7 @@ void child_end_input(struct child *c)
     event_add(c->on_in, NULL);
 }
 
-void child_stop(struct child *c)
+void tools_child_stop(struct tools_child *c)
 {
     if (!c)
         return;

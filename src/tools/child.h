@@ -10,9 +10,9 @@
 #include "base/err.h"
 
 struct event_base;
-struct child;
+struct tools_child;
 
-struct child_conf {          // copied, but for the descriptors, which are borrowed for the call
+struct tools_child_conf {    // copied, but for the descriptors, which are borrowed for the call
     const char *const *argv; // ended by NULL; argv[0] is looked up in PATH
     const char *const *env;  // ended by NULL
     int extra_fd;            // becomes descriptor 3; < 0: none
@@ -30,14 +30,15 @@ struct child_conf {          // copied, but for the descriptors, which are borro
 };
 
 /* ERR_IO, ERR_NOT_FOUND (no such program). */
-MUST_CHECK bool child_start(struct child **out, struct event_base *base,
-                            const struct child_conf *conf, struct err *e);
-bool child_write(struct child *c, str bytes); // queued; false: over max_unsent, or it reads no more
-void child_end_input(struct child *c);        // once everything queued is written
+MUST_CHECK bool tools_child_start(struct tools_child **out, struct event_base *base,
+                                  const struct tools_child_conf *conf, struct err *e);
+bool tools_child_write(struct tools_child *c,
+                       str bytes); // queued; false: over max_unsent, or it reads no more
+void tools_child_end_input(struct tools_child *c); // once everything queued is written
 /* Kills it and its group; no callback is made any more; the handle is gone.  NULL is fine. */
-void child_stop(struct child *c);
+void tools_child_stop(struct tools_child *c);
 
 /* Where in PATH a program is; false if nowhere. */
-bool child_find(const char *name, char out[512]);
+bool tools_child_find(const char *name, char out[512]);
 
 #endif

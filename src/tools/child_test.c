@@ -13,7 +13,7 @@ struct heard {
     struct event_base *base;
     struct buf out, err;
     int status, exits;
-    struct child *stop_at_output; // is stopped by its first words
+    struct tools_child *stop_at_output; // is stopped by its first words
 };
 
 static void on_out(str bytes, void *arg)
@@ -21,7 +21,7 @@ static void on_out(str bytes, void *arg)
     struct heard *h = arg;
     buf_str(&h->out, bytes);
     if (h->stop_at_output) {
-        child_stop(h->stop_at_output);
+        tools_child_stop(h->stop_at_output);
         event_base_loopbreak(h->base);
     }
 }
@@ -50,21 +50,21 @@ static int count_fds(void)
     return n;
 }
 
-static struct child *start(struct heard *h, const char *script)
+static struct tools_child *start(struct heard *h, const char *script)
 {
     static const char *const env[] = {"PATH=/usr/bin:/bin", "WORD=here", NULL};
     const char *argv[] = {"sh", "-c", script, NULL};
-    struct child *c;
+    struct tools_child *c;
     struct err e;
-    struct child_conf conf = {.argv = argv,
-                              .env = env,
-                              .extra_fd = -1,
-                              .max_unsent = 1 << 20,
-                              .on_out = on_out,
-                              .on_err = on_err,
-                              .on_exit = on_exit_,
-                              .arg = h};
-    if (!child_start(&c, h->base, &conf, &e))
+    struct tools_child_conf conf = {.argv = argv,
+                                    .env = env,
+                                    .extra_fd = -1,
+                                    .max_unsent = 1 << 20,
+                                    .on_out = on_out,
+                                    .on_err = on_err,
+                                    .on_exit = on_exit_,
+                                    .arg = h};
+    if (!tools_child_start(&c, h->base, &conf, &e))
         fail_msg("%s", e.msg);
     return c;
 }
@@ -100,9 +100,9 @@ static void children_speak_and_end(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct heard h;
         heard_init(&h);
-        struct child *c = start(&h, rows[i].script);
-        assert_true(child_write(c, str_c(rows[i].in)));
-        child_end_input(c);
+        struct tools_child *c = start(&h, rows[i].script);
+        assert_true(tools_child_write(c, str_c(rows[i].in)));
+        tools_child_end_input(c);
         event_base_dispatch(h.base);
         check_str(buf_as_str(&h.out), str_c(rows[i].out), rows[i].script);
         check_str(buf_as_str(&h.err), str_c(rows[i].err), rows[i].script);
@@ -124,10 +124,10 @@ static void children_take_a_megabyte(void **state)
     heard_init(&h);
     for (int i = 0; i < 1 << 20; i++)
         buf_char(&in, (char)('a' + i % 26));
-    struct child *c = start(&h, "cat");
-    assert_true(child_write(c, buf_as_str(&in)));
-    assert_false(child_write(c, STR("x"))); // over its bound
-    child_end_input(c);
+    struct tools_child *c = start(&h, "cat");
+    assert_true(tools_child_write(c, buf_as_str(&in)));
+    assert_false(tools_child_write(c, STR("x"))); // over its bound
+    tools_child_end_input(c);
     event_base_dispatch(h.base);
     assert_true(str_eq(buf_as_str(&h.out), buf_as_str(&in)));
     buf_free(&in);
@@ -147,14 +147,14 @@ static void children_are_stopped_with_theirs(void **state)
     (void)state;
     heard_init(&h);
     assert_int_equal(pipe(ends), 0);
-    struct child_conf conf = {.argv = argv,
-                              .env = env,
-                              .extra_fd = ends[1],
-                              .on_out = on_out,
-                              .on_err = on_err,
-                              .on_exit = on_exit_,
-                              .arg = &h};
-    assert_true(child_start(&h.stop_at_output, h.base, &conf, &e));
+    struct tools_child_conf conf = {.argv = argv,
+                                    .env = env,
+                                    .extra_fd = ends[1],
+                                    .on_out = on_out,
+                                    .on_err = on_err,
+                                    .on_exit = on_exit_,
+                                    .arg = &h};
+    assert_true(tools_child_start(&h.stop_at_output, h.base, &conf, &e));
     close(ends[1]);
     event_base_dispatch(h.base);
     check_str(buf_as_str(&h.out), STR("up\n"), "said");
@@ -167,12 +167,12 @@ static void children_are_stopped_with_theirs(void **state)
 static void children_that_are_not_there(void **state)
 {
     const char *argv[] = {"confab-no-such-program", NULL}, *env[] = {NULL};
-    struct child_conf conf = {.argv = argv, .env = env, .extra_fd = -1};
-    struct child *c;
+    struct tools_child_conf conf = {.argv = argv, .env = env, .extra_fd = -1};
+    struct tools_child *c;
     struct err e;
     struct event_base *base = event_base_new();
     (void)state;
-    assert_false(child_start(&c, base, &conf, &e));
+    assert_false(tools_child_start(&c, base, &conf, &e));
     assert_int_equal(e.code, ERR_NOT_FOUND);
     event_base_free(base);
 }

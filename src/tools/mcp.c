@@ -63,7 +63,7 @@ struct mcp {
     struct mcp_request *requests; // newest first
     struct note *notes;
     struct event *tell, *retry;
-    struct child *child;
+    struct tools_child *child;
     struct buf line;
     bool skipping; // the rest of a line that is too long
     json_t *list;  // a program's tools, until it says that they changed
@@ -141,7 +141,7 @@ static struct mcp_request *find(struct mcp *m, int64_t id)
 static void down(struct mcp *m)
 {
     m->state = DOWN;
-    child_stop(m->child);
+    tools_child_stop(m->child);
     m->child = NULL;
     buf_clear(&m->line);
     json_decref(m->list);
@@ -261,7 +261,7 @@ static void send_note(struct mcp *m, const json_t *message, const char *method)
     json_write(&text, message, JSON_PLAIN, -1);
     if (m->child) {
         buf_char(&text, '\n');
-        child_write(m->child, buf_as_str(&text));
+        tools_child_write(m->child, buf_as_str(&text));
     } else if (m->url) {
         struct headers h;
         make_headers(m, &h, method, NULL);
@@ -304,7 +304,7 @@ static void send_request(struct mcp_request *r)
         end(r, NULL, &e);
     } else if (m->child) {
         buf_char(&text, '\n');
-        if (!child_write(m->child, buf_as_str(&text))) {
+        if (!tools_child_write(m->child, buf_as_str(&text))) {
             err_set(&e, ERR_IO, "it reads no more");
             end(r, NULL, &e);
         }
@@ -688,18 +688,18 @@ static bool start_child(struct mcp *m, struct err *e)
         }
     }
     env[n] = NULL;
-    return child_start(&m->child, m->conf.base,
-                       &(struct child_conf){
-                           .argv = (const char *const *)m->argv,
-                           .env = env,
-                           .extra_fd = -1,
-                           .max_unsent = m->conf.max_message * 2,
-                           .on_out = on_out,
-                           .on_err = on_err,
-                           .on_exit = on_exit_,
-                           .arg = m,
-                       },
-                       e);
+    return tools_child_start(&m->child, m->conf.base,
+                             &(struct tools_child_conf){
+                                 .argv = (const char *const *)m->argv,
+                                 .env = env,
+                                 .extra_fd = -1,
+                                 .max_unsent = m->conf.max_message * 2,
+                                 .on_out = on_out,
+                                 .on_err = on_err,
+                                 .on_exit = on_exit_,
+                                 .arg = m,
+                             },
+                             e);
 }
 
 /* What callers see. */
