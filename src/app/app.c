@@ -224,6 +224,8 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     a->drain_until_ms = clock_mono_ms() + (uint64_t)a->config->drain_s * 1000;
     log_info("app.drain", "signal=%d open=%d", (int)number, http_open_requests(a->server));
     http_stop_accepting(a->server);
+    if (a->dialect)
+        dialect_drain(a->dialect);
     if (a->runs && http_open_requests(a->server) == 0)
         stop_loop(a);
 }

@@ -1,5 +1,5 @@
 /* dialect/dialect.c - which request goes where. */
-#include "dialect/dialect_int.h"
+#include "dialect/paddler.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -20,7 +20,13 @@ void dialect_free(struct dialect *d)
         if (d->talks)
             talk_drop(d->talks, false);
     }
+    paddler_sockets_drain(d, true);
     mem_free(d);
+}
+
+void dialect_drain(struct dialect *d)
+{
+    paddler_sockets_drain(d, false);
 }
 
 int dialect_n_live(const struct dialect *d)
@@ -44,6 +50,7 @@ void dialect_tick(struct dialect *d)
             http_write(t->req, str_c(t->wire->keep_alive));
         t->last_sent_ms = now;
     }
+    paddler_sockets_tick(d, now);
 }
 
 static void reply(struct http_req *r, int status, const struct buf *body)

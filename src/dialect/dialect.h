@@ -59,6 +59,9 @@ void dialect_error_body(int status, const char *message, struct buf *body);
 /* Call about once a second: keep-alives. */
 void dialect_tick(struct dialect *d);
 
+/* The server stops: connections that wait for more requests close, each once it has none. */
+void dialect_drain(struct dialect *d);
+
 int dialect_n_live(const struct dialect *d);
 
 #endif

@@ -126,6 +126,8 @@ struct talk {
 struct dialect {
     struct dialect_conf conf;
     struct talk *talks;
+    struct paddler_socket *sockets;
+    bool draining;
     int n_live;
     char request_id[ID_MAX]; // of the request that is being served
     str team;                // whose it is; borrowed while it is being served
@@ -148,7 +150,7 @@ struct talk_facts talk_facts_of(const struct dialect *d, const struct wire *wire
                                 const struct run *run);
 
 /* Begins a run for the order, takes order->request: the run is held for the caller, NULL with an
- * error of run_start's. */
+ * error of run_start's.  r gets headers for its answer; NULL: nobody wants them. */
 struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *order,
                      const char *origin, struct err *e);
 /* The error in the wire's shape; returns the status. */
@@ -226,9 +228,6 @@ bool tools_name_choice(str name, struct chat_request *r, struct err *e); // that
 bool tools_read_calls(const json_t *calls, const char *where, json_t *message, struct err *e);
 /* Results that have an id but no name get the name of the call they answer. */
 void tools_name_results(json_t *messages);
-
-/* paddler_write.c */
-int paddler_error(const struct err *e, struct buf *out);
 
 /* nugen_write.c */
 int nugen_error(const struct err *e, struct buf *out);

@@ -3,7 +3,7 @@
  * Bodies are read strictly, and nothing about sampling can be asked for: what Paddler 4 does when
  * nobody changed its settings is done here.  The shape of the answer is chosen by the request:
  * see read_shape. */
-#include "dialect/dialect_int.h"
+#include "dialect/paddler.h"
 #include "dialect/fields.h"
 
 struct body {
@@ -286,12 +286,11 @@ static bool refuse_grammar(const json_t *grammar, bool thinking, struct err *e)
 /* Which shape the answer has: the header X-Paddler-Wire or ?wire=, "2" for the older one and "4"
  * for the current one; else the current one for bodies that hold parse_tool_calls, a word that the
  * older one's clients do not know; else the older one. */
-static bool read_shape(const struct http_req *r, const json_t *body, bool parse,
-                       struct talk_order *out, struct err *e)
+static bool read_shape(str wish, const json_t *body, bool parse, struct talk_order *out,
+                       struct err *e)
 {
-    str wish = STR("");
     bool current = json_object_get(body, "parse_tool_calls") != NULL;
-    if (http_header(r, "X-Paddler-Wire", &wish) || http_query(r, "wire", &wish)) {
+    if (wish.n) {
         if (!str_eqc(wish, "2") && !str_eqc(wish, "4"))
             return err_set_at(e, ERR_INPUT, "wire", "the wire is '2' (older) or '4' (current)");
         current = str_eqc(wish, "4");
@@ -331,19 +330,24 @@ static bool finish_raw(const struct body *b, struct chat_request *r, struct err 
     return refuse_grammar(b->grammar, false, e);
 }
 
-static bool read_body(struct dialect *d, struct http_req *req, bool chat, struct talk_order *out,
-                      struct err *e)
+str paddler_wish(const struct http_req *r)
+{
+    str wish = STR("");
+    if (!http_header(r, "X-Paddler-Wire", &wish))
+        http_query(r, "wire", &wish);
+    return wish;
+}
+
+bool paddler_read(struct dialect *d, const json_t *body, str wish, bool chat,
+                  struct talk_order *out, struct err *e)
 {
     struct body b = {0};
     *out = (struct talk_order){.stream = true};
-    json_t *body = dialect_parse_body(req, e);
-    if (!body)
-        return false;
     struct chat_request *r = out->request = chat_request_new(d->conf.max_request);
     set_sampling(r);
     bool ok = (chat ? fields_read_strict(chat_fields, COUNT(chat_fields), body, &b, "", e)
                     : fields_read_strict(raw_fields, COUNT(raw_fields), body, &b, "", e)) &&
-              read_shape(req, body, b.parse_tool_calls && json_array_size(b.tools) > 0, out, e) &&
+              read_shape(wish, body, b.parse_tool_calls && json_array_size(b.tools) > 0, out, e) &&
               (chat ? finish_chat(&b, r, e) : finish_raw(&b, r, e));
     if (ok && out->wire == &paddler_parsed_wire) {
         err_set_at(e, ERR_INPUT, "parse_tool_calls",
@@ -354,11 +358,20 @@ static bool read_body(struct dialect *d, struct http_req *req, bool chat, struct
     r->no_answer = b.max_tokens <= 0;
     if (ok && r->arena.full)
         ok = err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
-    json_decref(body);
     if (!ok) {
         chat_request_free(r);
         out->request = NULL;
     }
+    return ok;
+}
+
+static bool read_body(struct dialect *d, struct http_req *r, bool chat, struct talk_order *out,
+                      struct err *e)
+{
+    *out = (struct talk_order){0};
+    json_t *body = dialect_parse_body(r, e);
+    bool ok = body && paddler_read(d, body, paddler_wish(r), chat, out, e);
+    json_decref(body);
     return ok;
 }
 
@@ -376,6 +389,7 @@ static const struct route routes[] = {
     {"POST", "/api/v1/continue_from_conversation_history", "paddler.chat", &paddler_wire,
      read_chat},
     {"POST", "/api/v1/continue_from_raw_prompt", "paddler.raw", &paddler_wire, read_raw},
+    {"GET", "/api/v1/inference_socket", "paddler.socket", .plain = paddler_socket_open},
 };
 
 const struct brand paddler_brand = {"paddler", routes, COUNT(routes), paddler_error};

@@ -1,6 +1,6 @@
 /* dialect/paddler_write.c - events as Paddler's lines of JSON: the older shape (2.0 to 3.1) and the
  * current one (4). Pure, but for the ids of errors without a run. */
-#include "dialect/dialect_int.h"
+#include "dialect/paddler.h"
 
 struct state {
     struct calls calls;
@@ -70,11 +70,11 @@ static void result_line(const struct talk_facts *f, bool current, const char *re
 }
 
 /* What went wrong before there was a run. */
-static int refuse(const struct err *e, bool current, struct buf *out)
+int paddler_refuse(const struct err *e, bool current, const char *id, struct buf *out)
 {
     struct talk_facts f = {.model = ""};
     const char *result = result_of(e);
-    id_new(f.id, "");
+    snprintf(f.id, sizeof f.id, "%s", id);
     if (result) {
         result_line(&f, current, result, e, out);
         return 200;
@@ -85,6 +85,13 @@ static int refuse(const struct err *e, bool current, struct buf *out)
                                          : 400;
     error_line(f.id, status, e->msg, out);
     return status;
+}
+
+static int refuse(const struct err *e, bool current, struct buf *out)
+{
+    char id[ID_MAX];
+    id_new(id, "");
+    return paddler_refuse(e, current, id, out);
 }
 
 int paddler_error(const struct err *e, struct buf *out)

@@ -20,7 +20,7 @@ static const struct field responses_fields[] = {
     {"reasoning", FIELD_OBJECT, AT(spare)},
     {"parallel_tool_calls", FIELD_BOOL, AT(spare_flag)},
     {"tool_choice", FIELD_ANY, AT(spare)},
-    {"tools", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"tools", FIELD_ARRAY, AT(spare)},
     {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
     {"include", FIELD_ARRAY, AT(spare)},
     {"n", FIELD_INT, AT(n), 1, 1},
@@ -116,14 +116,32 @@ static bool add_earlier(struct dialect *d, const json_t *body, json_t *messages,
     return ok;
 }
 
+/* Tools as chat has them: what is a function's stands in a member of its own. */
+static json_t *chat_tools(const json_t *tools)
+{
+    json_t *out = json_array(), *tool;
+    size_t i;
+    json_array_foreach(tools, i, tool)
+    {
+        json_t *function = json_copy(tool), *made = json_object();
+        json_object_set(made, "type", json_object_get(tool, "type"));
+        json_object_set_new(made, "function", function);
+        json_array_append_new(out, made);
+    }
+    return out;
+}
+
 /* The body's settings that chat has too, as chat's body has them: one reader for both. */
 static json_t *chat_body(const json_t *body)
 {
-    static const char *const same[] = {"chat_template_kwargs", "parallel_tool_calls"};
+    static const char *const same[] = {"chat_template_kwargs", "parallel_tool_calls",
+                                       "tool_choice"};
     json_t *chat = json_object(), *v;
     for (size_t i = 0; i < COUNT(same); i++)
         if ((v = json_object_get(body, same[i])))
             json_object_set(chat, same[i], v);
+    if ((v = json_object_get(body, "tools")))
+        json_object_set_new(chat, "tools", chat_tools(v));
     if ((v = json_object_get(json_object_get(body, "reasoning"), "effort")))
         json_object_set(chat, "reasoning_effort", v);
     return chat;
@@ -136,17 +154,6 @@ static bool check_text(const json_t *body, struct err *e)
         return true;
     return bad(e, "text.format", "unsupported_value",
                "can only be of type text: constrained answers are not built yet");
-}
-
-static bool check_tool_choice(const json_t *body, struct err *e)
-{
-    const json_t *choice = json_object_get(body, "tool_choice");
-    const char *word = json_string_value(choice);
-    if (!choice || json_is_null(choice) ||
-        (word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0)))
-        return true;
-    return bad(e, "tool_choice", "unsupported_value",
-               "is not supported here: tool calls are not built yet");
 }
 
 static bool read_truncation(struct dialect *d, const json_t *body, str model,
@@ -229,6 +236,16 @@ static json_t *shown(const json_t *body, const struct openai_body *b)
     return out;
 }
 
+/* A place in chat's body as the place in this one. */
+static void own_place(struct err *e)
+{
+    char *function = strstr(e->where, ".function");
+    if (strcmp(e->where, "reasoning_effort") == 0)
+        snprintf(e->where, sizeof e->where, "reasoning.effort");
+    else if (function)
+        memmove(function, function + 9, strlen(function + 9) + 1);
+}
+
 static bool rest(struct dialect *d, const json_t *body, struct openai_body *b,
                  struct talk_order *out, struct err *e)
 {
@@ -246,12 +263,11 @@ static bool rest(struct dialect *d, const json_t *body, struct openai_body *b,
         !responses_turns(json_object_get(body, "input"), r->messages, e))
         return false;
     json_t *chat = chat_body(body);
-    bool ok = check_text(body, e) && check_tool_choice(body, e) && check_include(body, out, e) &&
+    bool ok = check_text(body, e) && tools_read(chat, r, e) && check_include(body, out, e) &&
               openai_chat_shape(chat, r, e) && read_truncation(d, body, b->model, r, e);
     json_decref(chat);
     if (!ok) {
-        if (strcmp(e->where, "reasoning_effort") == 0)
-            snprintf(e->where, sizeof e->where, "reasoning.effort");
+        own_place(e);
         return false;
     }
     r->aside = json_pack("{s:{s:o s:o s:b}}", "responses", "show", shown(body, b), "input",

@@ -323,7 +323,7 @@ struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *o
 {
     char seed[32];
     str wish;
-    if (order->ignored.n)
+    if (r && order->ignored.n)
         http_set_header(r, "X-Confab-Ignored", buf_cstr(&order->ignored));
     buf_free(&order->ignored);
     order->request->team = arena_str(&order->request->arena, dialect_team(d));
@@ -331,12 +331,14 @@ struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *o
     if (!run)
         return NULL;
     run_set_origin(run, origin);
-    if (order->detach || (http_header(r, "X-Confab-Detach", &wish) && str_eqc(wish, "true")))
+    bool wants = r && http_header(r, "X-Confab-Detach", &wish) && str_eqc(wish, "true");
+    if (order->detach || wants)
         run_detach(run);
     if (order->late.code != ERR_NONE)
         run_fail(run, &order->late);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)run_seed(run));
-    http_set_header(r, "X-Confab-Seed", seed);
+    if (r)
+        http_set_header(r, "X-Confab-Seed", seed);
     return run;
 }
 

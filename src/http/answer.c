@@ -10,6 +10,7 @@ static const struct {
     int status;
     const char *text;
 } statuses[] = {
+    {101, "Switching Protocols"},
     {200, "OK"},
     {201, "Created"},
     {202, "Accepted"},
@@ -288,6 +289,18 @@ void http_end(struct http_req *r)
     if (r->conn && r->chunked && !r->bodyless)
         evbuffer_add(r->conn->out, "0\r\n\r\n", 5);
     finish(r);
+}
+
+void http_upgrade(struct http_req *r, size_t (*on_bytes)(struct http_req *r, str bytes, void *arg))
+{
+    assert(!r->begun);
+    struct http_conn *c = r->conn;
+    r->begun = true;
+    r->on_bytes = on_bytes;
+    if (!c)
+        return;
+    http_put_head(c, 101, NULL, buf_as_str(&r->headers), FRAMING_NONE, 0, "Upgrade");
+    http_conn_kick(c); // there may be bytes behind the request
 }
 
 bool http_writable(const struct http_req *r)

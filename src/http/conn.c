@@ -28,7 +28,7 @@ void http_conn_kick(struct http_conn *c)
 /* Counts what the body of the current request takes. */
 static void count_held(struct http_conn *c)
 {
-    size_t now = c->req ? c->req->parse.body.cap : 0;
+    size_t now = c->req ? c->req->parse.body.cap + c->req->n_held : 0;
     c->s->held += now - c->held; // wraps on the way down, and comes out right
     c->held = now;
 }
@@ -130,6 +130,25 @@ static bool conn_parse(struct http_conn *c)
         c->refused_room = false;
         c->s->handler(r, c->s->arg);
     }
+    return true;
+}
+
+/* Gives what is in `ahead` to the owner of an upgraded connection.  True when there was something.
+ */
+static bool conn_hand_over(struct http_conn *c)
+{
+    struct http_req *r = c->req;
+    if (c->phase != PHASE_ANSWER || !r->on_bytes || c->ahead.n == 0)
+        return false;
+    struct buf in = c->ahead;
+    buf_init(&c->ahead, AHEAD_MAX);
+    size_t held = r->on_bytes(r, buf_as_str(&in), r->watch_arg);
+    buf_free(&in);
+    if (c->req == r && c->phase == PHASE_ANSWER)
+        r->n_held = held;
+    count_held(c);
+    if (c->s->held > c->s->conf.max_held && c->held > 0)
+        http_conn_left(c); // no room for what it sends, and no way to say so
     return true;
 }
 
@@ -290,6 +309,7 @@ static void conn_run(struct http_conn *c)
     size_t budget = READ_BUDGET;
     for (bool moved = true; moved && c->phase != PHASE_DEAD;) {
         moved = conn_parse(c);
+        moved |= conn_hand_over(c);
         if (c->eof && c->phase == PHASE_ANSWER)
             http_conn_left(c);
         else if (c->eof && c->phase < PHASE_FLUSH && c->ahead.n == 0)

@@ -78,7 +78,11 @@ struct http_req {
     struct buf headers; // "Name: value\r\n"...
     void (*on_gone)(struct http_req *r, void *arg);
     void (*on_room)(struct http_req *r, void *arg);
+    /* Of a connection that carries another protocol: takes what came, returns the memory that it
+     * holds for it.  The request may end in it. */
+    size_t (*on_bytes)(struct http_req *r, str bytes, void *arg);
     void *watch_arg;
+    size_t n_held; // as on_bytes said
     bool begun, chunked, bodyless;
     bool keep;    // the connection survives this answer
     bool leaving; // on_gone is running
@@ -92,6 +96,10 @@ void http_conn_kick(struct http_conn *c);
 void http_conn_answered(struct http_conn *c, bool keep);
 
 void http_req_free(struct http_req *r);
+
+/* Answers 101: from here on http_write writes as it is, until http_end closes, and what comes goes
+ * to on_bytes, with http_watch's arg.  The caller has set the Upgrade field. */
+void http_upgrade(struct http_req *r, size_t (*on_bytes)(struct http_req *r, str bytes, void *arg));
 
 /* How the end of a body is told. */
 enum http_framing { FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_NONE };

@@ -1,5 +1,6 @@
 /* http/loopback_test.c - see loopback_test.h. */
 #include "http/loopback_test.h"
+#include "http/ws.h"
 
 #include "base/clock.h"
 
@@ -41,6 +42,35 @@ static void on_room(struct http_req *r, void *arg)
         flood(r);
 }
 
+static void on_ws_text(struct http_ws *ws, str text, void *arg)
+{
+    struct loopback *f = arg;
+    buf_printf(&f->log, "text %.*s;", STR_ARG(str_sub(text, 0, 40)));
+    if (str_eq(text, STR("close")))
+        http_ws_close(ws, WS_CLOSE_GOING);
+    else if (str_eq(text, STR("ping")))
+        http_ws_ping(ws);
+    else
+        http_ws_text(ws, text);
+}
+
+static void on_ws_gone(struct http_ws *ws, void *arg)
+{
+    struct loopback *f = arg;
+    (void)ws;
+    f->gone++;
+}
+
+static void open_ws(struct loopback *f, struct http_req *r)
+{
+    const struct http_ws_conf conf = {
+        .max_message = 1000, .on_text = on_ws_text, .on_gone = on_ws_gone, .arg = f};
+    struct http_ws *ws;
+    struct err e;
+    if (!http_ws_open(&ws, r, &conf, &e))
+        http_reply(r, e.code == ERR_DENIED ? 403 : 426, "text/plain", str_c(e.msg));
+}
+
 static void on_request(struct http_req *r, void *arg)
 {
     struct loopback *f = arg;
@@ -61,6 +91,9 @@ static void on_request(struct http_req *r, void *arg)
         http_write(r, STR(""));
         http_write(r, STR("two"));
         http_end(r);
+    } else if (str_eq(path, STR("/ws"))) {
+        http_watch(r, NULL, NULL, NULL);
+        open_ws(f, r);
     } else if (str_eq(path, STR("/cut"))) {
         http_begin(r, 200, "text/plain");
         http_write(r, STR("half"));

@@ -3,7 +3,8 @@
  * timing.
  *
  * The handler answers by path: /hold later, /stream and /flood begun only (flood: full), /two in
- * two pieces, /cut cut, /none 204, /query and /headers what they got, others their own body. */
+ * two pieces, /cut cut, /none 204, /ws a WebSocket that repeats what it hears, /query and /headers
+ * what they got, others their own body. */
 #ifndef HTTP_LOOPBACK_TEST_H
 #define HTTP_LOOPBACK_TEST_H
 
