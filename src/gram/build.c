@@ -70,6 +70,12 @@ static uint32_t size_of(const struct gram_node *n)
         return add_sizes(times * n->body->size, 2);
     }
     case NODE_RULE: return 2;
+    case NODE_GRAPH: {
+        uint32_t sum = add_sizes(n->n_states, 2);
+        for (size_t i = 0; i < n->n; i++)
+            sum = add_sizes(sum, n->edges[i].node ? n->edges[i].node->size : 0);
+        return sum;
+    }
     case NODE_DFA: return add_sizes((uint64_t)n->dfa->n * (n->json ? 4 : 1), 2);
     }
     return 1;
@@ -242,4 +248,39 @@ const struct gram_node *node_seq(struct gram_build *b, const struct node_list *l
 const struct gram_node *node_alt(struct gram_build *b, const struct node_list *l)
 {
     return gram_alt(b, l->p, l->n);
+}
+
+void graph_begin(struct graph *g)
+{
+    *g = (struct graph){.n_states = 2};
+}
+
+uint32_t graph_state(struct graph *g)
+{
+    return g->n_states++;
+}
+
+void graph_add(struct gram_build *b, struct graph *g, uint32_t from, uint32_t to,
+               const struct gram_node *node)
+{
+    if (g->n == g->cap) {
+        size_t cap = g->cap ? g->cap * 2 : 16;
+        struct graph_edge *p = arena_calloc(&b->arena, cap, sizeof *p);
+        if (!p || !build_work(b, cap)) {
+            build_fail(b, ERR_LIMIT, NULL, "the constraint is too large");
+            return;
+        }
+        if (g->n)
+            memcpy(p, g->p, g->n * sizeof *p);
+        g->p = p;
+        g->cap = cap;
+    }
+    g->p[g->n++] = (struct graph_edge){from, to, node};
+}
+
+const struct gram_node *node_graph(struct gram_build *b, const struct graph *g)
+{
+    return build_node(
+        b,
+        (struct gram_node){.kind = NODE_GRAPH, .edges = g->p, .n = g->n, .n_states = g->n_states});
 }

@@ -30,6 +30,9 @@ static bool calls_none(const struct gram_node *n)
         return false;
     if (n->kind == NODE_REPEAT)
         return calls_none(n->body);
+    for (size_t i = 0; n->kind == NODE_GRAPH && i < n->n; i++)
+        if (n->edges[i].node && !calls_none(n->edges[i].node))
+            return false;
     for (size_t i = 0; (n->kind == NODE_SEQ || n->kind == NODE_ALT) && i < n->n; i++)
         if (!calls_none(n->nodes[i]))
             return false;

@@ -1,6 +1,8 @@
 /* gram/dfa.c - regular languages as tables: made from nodes, combined, measured. */
 #include "gram/gram_int.h"
 
+#define MAX_PAIRS 100000
+
 static struct dfa *alloc_dfa(struct gram_build *b, size_t n, int n_cls)
 {
     struct dfa *d = arena_calloc(&b->arena, 1, sizeof *d);
@@ -148,6 +150,31 @@ const struct dfa *dfa_of_node(struct gram_build *b, const struct gram_node *node
     return d ? reduce(b, d) : NULL;
 }
 
+const struct dfa *dfa_counted(struct gram_build *b, int min, int max)
+{
+    int last = max < 0 ? min : max;
+    if (last >= MAX_PAIRS) {
+        build_fail(b, ERR_LIMIT, NULL, "a length is too large to be counted");
+        return NULL;
+    }
+    struct dfa *d = alloc_dfa(b, (size_t)last + 1, 2);
+    if (!d)
+        return NULL;
+    for (int c = 0; c < 256; c++)
+        d->cls[c] = (c & 0xC0) == 0x80;
+    for (int i = 0; i <= last; i++) {
+        d->accept[i] = i >= min;
+        d->next[i * 2] = i < last ? i + 1 : max < 0 ? i : -1;
+        d->next[i * 2 + 1] = i;
+    }
+    return d;
+}
+
+const struct dfa *dfa_of_text(struct gram_build *b, str text)
+{
+    return dfa_of_node(b, gram_lit(b, text));
+}
+
 /* Pairs of states, numbered as they are met. */
 struct pairs {
     uint64_t *key; // [n]
@@ -187,8 +214,6 @@ static void pairs_free(struct pairs *p)
     mem_free(p->heads);
     mem_free(p->chain);
 }
-
-#define MAX_PAIRS 100000
 
 const struct dfa *dfa_product(struct gram_build *b, const struct dfa *x, const struct dfa *y,
                               enum dfa_op op)

@@ -63,7 +63,14 @@ enum node_kind {
     NODE_ALT,
     NODE_REPEAT,
     NODE_RULE,
-    NODE_DFA
+    NODE_DFA,
+    NODE_GRAPH
+};
+
+/* From a state to another by a node; state 0 is the start, 1 the end. */
+struct graph_edge {
+    uint32_t from, to;
+    const struct gram_node *node;
 };
 
 struct dfa;
@@ -81,9 +88,9 @@ struct gram_node {
     size_t n;
     const struct gram_node *body; // NODE_REPEAT; NODE_RULE: once defined
     const struct dfa *dfa;
+    const struct graph_edge *edges; // NODE_GRAPH: [n]
+    uint32_t n_states;
 };
-
-struct schema_memo;
 
 struct gram_build {
     const struct gram_vocab *vocab;
@@ -117,6 +124,18 @@ struct node_list {
 void node_add(struct gram_build *b, struct node_list *l, const struct gram_node *node);
 const struct gram_node *node_seq(struct gram_build *b, const struct node_list *l);
 const struct gram_node *node_alt(struct gram_build *b, const struct node_list *l);
+
+/* A graph under construction. */
+struct graph {
+    struct graph_edge *p;
+    size_t n, cap;
+    uint32_t n_states;
+};
+uint32_t graph_state(struct graph *g); // 0 and 1 are there from graph_begin
+void graph_begin(struct graph *g);
+void graph_add(struct gram_build *b, struct graph *g, uint32_t from, uint32_t to,
+               const struct gram_node *node); // NULL: without a letter
+const struct gram_node *node_graph(struct gram_build *b, const struct graph *g);
 
 /* ---- set.c: sets of code points ---- */
 
@@ -215,6 +234,9 @@ bool dfa_accepts(const struct dfa *d, str text);
 void dfa_lengths(struct gram_build *b, const struct dfa *d, int *shortest, int *longest);
 /* Without the marks that stand for the text's ends (see regex.c). */
 const struct dfa *dfa_strip_ends(struct gram_build *b, const struct dfa *d);
+/* Any bytes with min..max (-1: no bound) characters, counted by the bytes that begin one. */
+const struct dfa *dfa_counted(struct gram_build *b, int min, int max);
+const struct dfa *dfa_of_text(struct gram_build *b, str text);
 /* From a function: states are words, explored from `start`; step gives the next one, or
  * UINT64_MAX; bytes from `alphabet` alone. */
 const struct dfa *dfa_explore(struct gram_build *b, uint64_t start, const char *alphabet,
@@ -238,6 +260,7 @@ const struct gram_node *node_utf8_any(struct gram_build *b); // one character
 const struct gram_node *json_ws(struct gram_build *b);
 const struct gram_node *json_char(struct gram_build *b);  // one, of a string's inside
 const struct gram_node *json_chars(struct gram_build *b); // any number
+const struct gram_node *json_any_number(struct gram_build *b);
 const struct gram_node *json_literal(struct gram_build *b, const json_t *v, enum gram_style style);
 const struct gram_node *json_any_value(struct gram_build *b, enum gram_style style);
 const struct gram_node *json_any_object(struct gram_build *b, enum gram_style style);
@@ -249,11 +272,10 @@ struct num_bound {
     bool set, exclusive;
     double v;
 };
-/* Numbers (or integers) between the bounds that are multiples of every m.  NULL: failed; empty is
- * a node that matches nothing. */
-const struct gram_node *number_node(struct gram_build *b, bool integer, struct num_bound lo,
-                                    struct num_bound hi, const double *m, size_t n_m,
-                                    const char *where);
+/* The texts of numbers (or integers) between the bounds that are multiples of every m.  NULL:
+ * failed, or *why says why it cannot be. */
+const struct dfa *number_dfa(struct gram_build *b, bool integer, struct num_bound lo,
+                             struct num_bound hi, const double *m, size_t n_m, const char **why);
 
 /* ---- format.c ---- */
 

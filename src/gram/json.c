@@ -86,7 +86,7 @@ const struct gram_node *gram_json_string(struct gram_build *b)
     return b->json_string;
 }
 
-static const struct gram_node *any_number(struct gram_build *b)
+const struct gram_node *json_any_number(struct gram_build *b)
 {
     const struct gram_node *digit = node_byte(b, '0', '9');
     return SEQ(gram_opt(b, LIT("-")),
@@ -115,7 +115,7 @@ static void make_any(struct gram_build *b, enum gram_style style)
     const struct gram_node *object = b->json_object[style] = gram_rule(b);
     const struct gram_node *array = b->json_array[style] = gram_rule(b);
     const struct gram_node *number = gram_rule(b);
-    gram_define(b, number, any_number(b));
+    gram_define(b, number, json_any_number(b));
     gram_define(b, value,
                 ALT(object, array, gram_json_string(b), number, python ? LIT("True") : LIT("true"),
                     python ? LIT("False") : LIT("false"), python ? LIT("None") : LIT("null")));

@@ -153,6 +153,27 @@ static uint32_t put_repeat(struct making *m, const struct gram_node *node, uint3
     return end;
 }
 
+static uint32_t put_graph(struct making *m, const struct gram_node *node, uint32_t from)
+{
+    uint32_t base = (uint32_t)m->n->n;
+    for (uint32_t i = 0; i < node->n_states; i++)
+        new_state(m);
+    if (m->b->failed)
+        return from;
+    eps(m, from, base);
+    for (size_t i = 0; i < node->n && !m->b->failed; i++) {
+        const struct graph_edge *e = &node->edges[i];
+        uint32_t at = base + e->from;
+        if (e->node) {
+            at = new_state(m); // a loop in the node stays its own
+            eps(m, base + e->from, at);
+            at = put(m, e->node, at);
+        }
+        eps(m, at, base + e->to);
+    }
+    return base + 1;
+}
+
 /* Adds the node's text behind `from`; returns the state after it. */
 static uint32_t put(struct making *m, const struct gram_node *node, uint32_t from)
 {
@@ -192,6 +213,7 @@ static uint32_t put(struct making *m, const struct gram_node *node, uint32_t fro
         }
         break;
     case NODE_DFA: at = put_dfa(m, node, from); break;
+    case NODE_GRAPH: at = put_graph(m, node, from); break;
     case NODE_REPEAT:
     case NODE_RULE: {
         uint32_t rule = m->calls ? m->calls->rule(m->calls->arg, node) : NONE;
@@ -511,7 +533,7 @@ bool nfa_subsets(struct gram_build *b, const struct nfa *n, bool loose, struct a
     closure_begin(&x);
     closure_add(&x, n->start);
     intern(&x);
-    size_t max = loose ? 4 * n->n + 2000 : DFA_STATES_MAX;
+    size_t max = loose ? 12 * n->n + 4000 : DFA_STATES_MAX;
     for (size_t i = 0; i < out->n && build_work(b, 1); i++) {
         edges_of(&x, (uint32_t)i);
         if (out->n <= max && x.n_pool <= 8 * max + 100000)
