@@ -264,6 +264,8 @@ const struct dfa *number_dfa(struct gram_build *b, bool integer, struct num_boun
                 hi = (struct num_bound){true, v >= hi.v && hi.exclusive, v};
         }
     }
+    if (n_m) // readers that know doubles alone must see a multiple too
+        n.max_digits = DIGITS_MAX;
     // Bounds past all that is written decide nothing, or everything.
     if (lo.set && lo.v < -1e18)
         lo.set = false;
