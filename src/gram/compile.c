@@ -128,7 +128,7 @@ static void add_rule(struct compiling *c, uint32_t r, const struct autom *a)
                                       .rule = r,
                                       .flags = s->accept ? STATE_ACCEPT : 0});
     }
-    g->rules[r].start = base;
+    g->rules[r].start = g->rules[r].base = base;
     if (g->rules[r].counted && a->s[0].accept) {
         // An empty text counts for any number: a start of its own that does not accept.
         g->rules[r].min = 0;
@@ -149,6 +149,12 @@ static void compile_rule(struct compiling *c, uint32_t r)
         g->rules[r] = (struct gram_rule){.counted = true,
                                          .min = (uint32_t)node->min,
                                          .max = node->max < 0 ? NONE : (uint32_t)node->max};
+    if (node == c->b->json_string)
+        g->rules[r].shared = SHARED_STRING;
+    else if (node == c->b->indent)
+        g->rules[r].shared = SHARED_INDENT;
+    else if (node->kind == NODE_REPEAT && node->body == c->b->json_char)
+        g->rules[r].shared = SHARED_CHAR;
     g->n_rules = r + 1;
     if (!nfa_of_node(c->b, node->body, &calls, &nfa))
         return;
@@ -355,8 +361,10 @@ struct gram *gram_compile(struct gram_build *b, const struct gram_node *root, st
     }
     set_flags(g);
     g->locals = mem_calloc(g->n_st, sizeof *g->locals);
-    g->memory = sizeof *g + g->n_st * (sizeof *g->st + sizeof *g->locals) + c.n_e * sizeof *g->e +
-                (c.n_c + c.n_k) * sizeof *g->c + g->n_rules * sizeof *g->rules;
+    g->exits = mem_calloc(g->n_st, sizeof *g->exits);
+    g->memory = sizeof *g + g->n_st * (sizeof *g->st + 2 * sizeof *g->locals) +
+                c.n_e * sizeof *g->e + (c.n_c + c.n_k) * sizeof *g->c +
+                g->n_rules * sizeof *g->rules;
     mask_warm(g);
     return g;
 }
@@ -374,9 +382,12 @@ void gram_drop(const struct gram *g)
     // acq_rel: the last holder sees what all others did
     if (!own || atomic_fetch_sub_explicit(&own->holders, 1, memory_order_acq_rel) != 1)
         return;
-    for (uint32_t i = 0; own->locals && i < own->n_st; i++)
+    for (uint32_t i = 0; own->locals && i < own->n_st; i++) {
         local_free(atomic_load_explicit(&own->locals[i], memory_order_relaxed));
+        exits_free(atomic_load_explicit(&own->exits[i], memory_order_relaxed));
+    }
     mem_free(own->locals);
+    mem_free(own->exits);
     mem_free(own->st);
     mem_free(own->e);
     mem_free(own->c);

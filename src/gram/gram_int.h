@@ -38,8 +38,14 @@ struct tree_node {
     uint8_t byte;
 };
 
+/* Rules that are the same in all grammars. */
+enum { SHARED_NONE, SHARED_STRING, SHARED_CHAR, SHARED_INDENT, SHARED_KINDS, SHARED_STATES = 64 };
+
+struct local;
+
 struct gram_vocab {
     _Atomic int holders;
+    struct local *_Atomic shared[SHARED_KINDS][SHARED_STATES]; // [kind - 1]
     int n;
     const str *pieces;
     bool *eog;              // [n]
@@ -294,13 +300,11 @@ struct gram_st {
 };
 
 struct gram_rule {
-    uint32_t start;
-    bool counted;      // its text is repeated min..max times by a counter
-    uint32_t min, max; // max UINT32_MAX: no bound
+    uint32_t start, base; // state; the rule's first one
+    int shared;           // its locals are the vocabulary's, of this kind
+    bool counted;         // its text is repeated min..max times by a counter
+    uint32_t min, max;    // max UINT32_MAX: no bound
 };
-
-/* What a state allows whatever stands below it; see mask.c. */
-struct local;
 
 struct gram {
     _Atomic int holders;
@@ -315,6 +319,7 @@ struct gram {
     size_t memory;                 // without locals
     _Atomic size_t n_local;        // bytes of locals
     struct local *_Atomic *locals; // [n_st], filled when first needed
+    struct exits *_Atomic *exits;  // [n_st], of states of counted rules
 };
 
 /* ---- walk.c ---- */
@@ -371,17 +376,23 @@ void walk_step(struct walk *w, const struct item *from, uint32_t n, uint8_t byte
 uint32_t walk_frame(struct walk *w, struct frame f);
 /* Frames made since n are forgotten. */
 void walk_rewind(struct walk *w, uint32_t n);
-/* Walks the tree below `node` (exclusive) from the readings in stack[0..n_stack), calling found for
- * each node reached: w->seen (compacted), w->ended, w->pops tell how.  found returns false to turn
- * back there. */
+/* Walks the tree below `node` from the readings in stack[0..n_stack), calling found for each node
+ * reached: the set is what is left to read with, w->ended and w->pops tell what was complete. */
 void walk_tree(struct walk *w, uint32_t node,
                void (*found)(struct walk *w, uint32_t node, const struct item *set, uint32_t n,
                              void *arg),
                void *arg);
+/* The same for the node itself and what is below it. */
+void walk_child(struct walk *w, uint32_t node,
+                void (*found)(struct walk *w, uint32_t node, const struct item *set, uint32_t n,
+                              void *arg),
+                void *arg);
 
 /* ---- mask.c ---- */
 
+struct exits;
 void local_free(struct local *l);
+void exits_free(struct exits *x);
 /* Fills the locals of states with many letters, so that no token waits for them. */
 void mask_warm(struct gram *g);
 

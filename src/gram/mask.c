@@ -6,7 +6,10 @@
  * complete and more bytes follow: there the frames below decide, and the tree is walked on.
  *
  * In the body of a counted rule, going round is local too: for each token it is known how many
- * rounds it needs, so that a mask for any count is a table of bits and few lists. */
+ * rounds it needs, so that a mask for any count is a table of bits and few lists.  What follows the
+ * last round within the calling rule is a local of its own for each place of a call (`exits`).
+ *
+ * The insides of JSON strings are the same in all grammars: their locals are the vocabulary's. */
 #include "gram/gram_int.h"
 
 #define ROUNDS     16 // tables of bits for so many rounds; lists beyond
@@ -14,9 +17,16 @@
 #define WIDE       64 // letters of a state that is computed early
 #define WARM_STEPS 3000000
 
-/* A place in the tree where the rule is complete, after so many rounds. */
+/* A node of the tree before which the rule was complete, after so many rounds. */
 struct leave {
     uint32_t node, rounds;
+};
+
+/* What follows a counted rule, by the state that it returns to. */
+struct exits {
+    struct exits *next;
+    uint32_t ret;
+    struct local *then;
 };
 
 struct need {
@@ -31,8 +41,9 @@ struct local {
     uint64_t *upto[ROUNDS]; // tokens that need at most i + 1 rounds, or NULL
     struct need *list;      // [n_list] by rounds; with `all`: those that need more than ROUNDS
     uint32_t n_list;
-    struct leave *leaves; // [n_leaves] by rounds
+    struct leave *leaves; // [n_leaves] by byte of the node, then by rounds
     uint32_t n_leaves;
+    uint32_t by_byte[257]; // where the leaves of a byte begin
 };
 
 void local_free(struct local *l)
@@ -47,9 +58,21 @@ void local_free(struct local *l)
     mem_free(l);
 }
 
+void exits_free(struct exits *x)
+{
+    while (x) {
+        struct exits *next = x->next;
+        local_free(x->then);
+        mem_free(x);
+        x = next;
+    }
+}
+
 struct finding {
     const struct gram_vocab *v;
     bool counted;
+    bool behind; // a counted rule: rounds is what led there
+    uint32_t rounds;
     struct need *list;
     size_t n_list, cap_list;
     struct leave *leaves;
@@ -64,31 +87,41 @@ static uint32_t rounds_of(const struct walk *w, uint32_t f)
     return w->frames.p[f].count;
 }
 
+static void add_need(struct finding *x, uint32_t node, uint32_t rounds)
+{
+    for (int32_t id = x->v->tree[node].token; id >= 0; id = x->v->same[id]) {
+        x->list = vec_room(x->list, &x->cap_list, x->n_list + 1, sizeof *x->list);
+        x->list[x->n_list++] = (struct need){id, rounds};
+    }
+}
+
+/* Each child of a node at which the rule is complete. */
+static void add_leaves(struct finding *x, uint32_t node, uint32_t rounds)
+{
+    const struct tree_node *tree = x->v->tree;
+    for (uint32_t child = node + 1; child < tree[node].end; child = tree[child].end) {
+        x->leaves = vec_room(x->leaves, &x->cap_leaves, x->n_leaves + 1, sizeof *x->leaves);
+        x->leaves[x->n_leaves++] = (struct leave){child, rounds};
+    }
+}
+
 static void find_local(struct walk *w, uint32_t node, const struct item *set, uint32_t n, void *arg)
 {
     struct finding *x = arg;
-    const struct tree_node *t = &x->v->tree[node];
-    if (t->token >= 0) {
-        uint32_t rounds = UINT32_MAX;
-        if (!x->counted)
-            rounds = 0;
-        for (uint32_t i = 0; x->counted && i < n; i++) {
-            uint32_t r = rounds_of(w, set[i].f) + 1; // one is under way
-            rounds = r < rounds ? r : rounds;
-        }
-        for (uint32_t i = 0; i < w->n_pops; i++)
-            rounds = w->pops[i] < rounds ? w->pops[i] : rounds;
-        for (int32_t id = t->token; id >= 0; id = x->v->same[id]) {
-            x->list = vec_room(x->list, &x->cap_list, x->n_list + 1, sizeof *x->list);
-            x->list[x->n_list++] = (struct need){id, rounds};
-        }
+    uint32_t rounds = x->counted ? UINT32_MAX : x->rounds;
+    for (uint32_t i = 0; x->counted && i < n; i++) {
+        uint32_t r = rounds_of(w, set[i].f) + 1; // one is under way
+        rounds = r < rounds ? r : rounds;
     }
-    if (!w->ended || t->end == node + 1)
+    for (uint32_t i = 0; x->counted && i < w->n_pops; i++)
+        rounds = w->pops[i] < rounds ? w->pops[i] : rounds;
+    add_need(x, node, rounds);
+    if (!w->ended)
         return;
-    size_t pops = x->counted ? w->n_pops : 1;
-    x->leaves = vec_room(x->leaves, &x->cap_leaves, x->n_leaves + pops, sizeof *x->leaves);
-    for (size_t i = 0; i < pops; i++)
-        x->leaves[x->n_leaves++] = (struct leave){node, x->counted ? w->pops[i] : 0};
+    for (uint32_t i = 0; x->counted && i < w->n_pops; i++)
+        add_leaves(x, node, w->pops[i]);
+    if (!x->counted)
+        add_leaves(x, node, x->rounds);
 }
 
 static int by_need(const void *a, const void *b)
@@ -99,9 +132,12 @@ static int by_need(const void *a, const void *b)
     return (x->token > y->token) - (x->token < y->token);
 }
 
-static int by_leave(const void *a, const void *b)
+static int by_leave(const void *a, const void *b, void *arg)
 {
     const struct leave *x = a, *y = b;
+    const struct tree_node *tree = arg;
+    if (tree[x->node].byte != tree[y->node].byte)
+        return tree[x->node].byte < tree[y->node].byte ? -1 : 1;
     if (x->rounds != y->rounds)
         return x->rounds < y->rounds ? -1 : 1;
     return (x->node > y->node) - (x->node < y->node);
@@ -118,17 +154,23 @@ static struct local *pack_local(struct finding *x, uint32_t deepest)
     l->deepest = deepest;
     size_t words = gram_mask_words(x->v->n);
     l->memory = sizeof *l;
-    if (x->counted && x->n_list)
+    bool rounds = x->counted || x->behind;
+    if (rounds && x->n_list)
         qsort(x->list, x->n_list, sizeof *x->list, by_need);
     if (x->n_leaves)
-        qsort(x->leaves, x->n_leaves, sizeof *x->leaves, by_leave);
+        qsort_r(x->leaves, x->n_leaves, sizeof *x->leaves, by_leave, x->v->tree);
+    for (size_t i = 0; i < x->n_leaves; i++)
+        l->by_byte[x->v->tree[x->leaves[i].node].byte + 1] = (uint32_t)i + 1;
+    for (int c = 1; c <= 256; c++)
+        if (l->by_byte[c] < l->by_byte[c - 1])
+            l->by_byte[c] = l->by_byte[c - 1];
     if (x->n_list > (size_t)x->v->n / SPARSE + 64) {
         l->all = mem_calloc(words, sizeof *l->all);
         l->memory += words * 8;
         for (size_t i = 0; i < x->n_list; i++)
             set_bit(l->all, x->list[i].token);
         size_t i = 0;
-        for (uint32_t r = 0; x->counted && r < ROUNDS; r++) {
+        for (uint32_t r = 0; rounds && r < ROUNDS; r++) {
             l->upto[r] = mem_calloc(words, sizeof *l->all);
             l->memory += words * 8;
             if (r)
@@ -136,9 +178,12 @@ static struct local *pack_local(struct finding *x, uint32_t deepest)
             for (; i < x->n_list && x->list[i].rounds <= r + 1; i++)
                 set_bit(l->upto[r], x->list[i].token);
         }
-        // What the tables tell is not needed in the list.
-        x->n_list = x->counted ? x->n_list - i : 0;
-        memmove(x->list, x->list + i, x->n_list * sizeof *x->list);
+        // What the tables tell is not needed in the list; but where there is a least number of
+        // rounds too, all is.
+        if (!x->behind) {
+            x->n_list = x->counted ? x->n_list - i : 0;
+            memmove(x->list, x->list + i, x->n_list * sizeof *x->list);
+        }
     }
     l->n_list = (uint32_t)x->n_list;
     l->list = mem_realloc(x->list, (x->n_list + 1) * sizeof *x->list);
@@ -169,11 +214,22 @@ static struct local *make_local(struct walk *w, const struct gram *g, uint32_t s
     return NULL;
 }
 
-/* The local of a state, made if need be by a walk of the caller's; NULL: a bound was reached. */
-static const struct local *local_of(const struct gram *g, uint32_t state, struct walk *probe)
+/* Where the local of a state is kept. */
+static struct local *_Atomic *local_slot(const struct gram *g, uint32_t state)
 {
+    const struct gram_rule *r = &g->rules[g->st[state].rule];
+    struct gram_vocab *v = (struct gram_vocab *)(uintptr_t)g->vocab;
+    if (r->shared && state - r->base < SHARED_STATES)
+        return &v->shared[r->shared - 1][state - r->base];
+    return &((struct gram *)(uintptr_t)g)->locals[state];
+}
+
+/* The local of a state, made if need be by a walk of the caller's; NULL: a bound was reached. */
+static struct local *local_of(const struct gram *g, uint32_t state, struct walk *probe)
+{
+    struct local *_Atomic *slot = local_slot(g, state);
     // acquire: sees what the maker wrote before its release below
-    struct local *l = atomic_load_explicit(&g->locals[state], memory_order_acquire);
+    struct local *l = atomic_load_explicit(slot, memory_order_acquire);
     if (l)
         return l;
     if (!probe->g)
@@ -182,29 +238,38 @@ static const struct local *local_of(const struct gram *g, uint32_t state, struct
     if (!made)
         return NULL;
     struct gram *own = (struct gram *)(uintptr_t)g;
-    if (atomic_compare_exchange_strong_explicit(&own->locals[state], &l, made, memory_order_acq_rel,
+    if (atomic_compare_exchange_strong_explicit(slot, &l, made, memory_order_acq_rel,
                                                 memory_order_acquire)) {
-        atomic_fetch_add_explicit(&own->n_local, made->memory, memory_order_relaxed);
+        if (slot == &own->locals[state])
+            atomic_fetch_add_explicit(&own->n_local, made->memory, memory_order_relaxed);
         return made;
     }
     local_free(made); // another thread was faster
     return l;
 }
 
+static int letters(const struct gram *g, uint32_t state)
+{
+    const struct gram_st *s = &g->st[state];
+    int width = 0;
+    for (uint32_t k = 0; k < s->n_edges; k++)
+        width += g->e[s->edges + k].hi - g->e[s->edges + k].lo + 1;
+    return width;
+}
+
 void mask_warm(struct gram *g)
 {
     struct walk probe = {0};
     uint64_t steps = 0;
-    for (uint32_t i = 0; i < g->n_st && steps < WARM_STEPS; i++) {
-        const struct gram_st *s = &g->st[i];
-        int width = 0;
-        for (uint32_t k = 0; k < s->n_edges; k++)
-            width += g->e[s->edges + k].hi - g->e[s->edges + k].lo + 1;
-        if (width < WIDE)
-            continue;
-        (void)local_of(g, i, &probe);
-        steps += probe.steps;
-    }
+    for (int wide = 1; wide >= 0; wide--)
+        for (uint32_t i = 0; i < g->n_st && steps < (wide ? WARM_STEPS : WARM_STEPS / 4); i++) {
+            int n = letters(g, i);
+            if (n == 0 || (n >= WIDE) != wide)
+                continue;
+            probe.steps = 0;
+            (void)local_of(g, i, &probe);
+            steps += probe.steps + 50;
+        }
     if (probe.g)
         walk_fini(&probe);
 }
@@ -224,52 +289,152 @@ static void mark_found(struct walk *w, uint32_t node, const struct item *set, ui
         set_bit(arg, id);
 }
 
-/* The tokens below the places where the rule above frame f is complete. */
-static void mark_leaves(struct gram_state *s, uint32_t f, const struct leave *leaves, size_t n,
-                        uint64_t *mask)
+/* From the readings in `seen` into the leaves that a local has: calls found for each node reached
+ * from one whose rounds are within bounds. */
+static void enter_leaves(struct walk *w, const struct local *l, uint32_t least, uint32_t most,
+                         uint32_t *rounds,
+                         void (*found)(struct walk *w, uint32_t node, const struct item *set,
+                                       uint32_t n, void *arg),
+                         void *arg)
 {
-    struct walk *w = &s->w;
-    const struct gram_vocab *v = s->g->vocab;
-    uint32_t frames = w->frames.n;
-    struct frame x = w->frames.p[f];
-    walk_begin(w);
-    if (f && x.rep != NO_REP)
-        walk_add(w, x.ret, x.parent); // the count allows to leave: the caller saw to it
-    else
-        walk_pop(w, f);
-    walk_close(w);
+    const struct gram *g = w->g;
+    uint64_t first[4] = {0};
     uint32_t n_set = w->n_seen;
-    if (n_set && !w->over) {
-        uint64_t first[4] = {0};
-        if (n_set > w->cap_stack) {
-            w->cap_stack = n_set * 2;
-            w->stack = mem_realloc(w->stack, w->cap_stack * sizeof *w->stack);
-        }
+    if (n_set > w->cap_stack) {
+        w->cap_stack = n_set * 2;
+        w->stack = mem_realloc(w->stack, w->cap_stack * sizeof *w->stack);
+    }
+    if (n_set)
         memcpy(w->stack, w->seen, n_set * sizeof *w->stack);
-        for (uint32_t i = 0; i < n_set; i++) {
-            const struct gram_st *st = &s->g->st[w->stack[i].s];
-            for (uint32_t k = 0; k < st->n_edges; k++)
-                for (int c = s->g->e[st->edges + k].lo; c <= s->g->e[st->edges + k].hi; c++)
-                    first[c / 64] |= 1ull << (c % 64);
-        }
-        for (size_t i = 0; i < n && !w->over; i++) {
-            uint32_t node = leaves[i].node, end = v->tree[node].end, child = node + 1;
-            bool any = false;
-            for (; child < end && !any; child = v->tree[child].end)
-                any = first[v->tree[child].byte / 64] >> (v->tree[child].byte % 64) & 1;
-            if (!any)
+    for (uint32_t i = 0; i < n_set; i++) {
+        const struct gram_st *st = &g->st[w->stack[i].s];
+        for (uint32_t k = 0; k < st->n_edges; k++)
+            for (int c = g->e[st->edges + k].lo; c <= g->e[st->edges + k].hi; c++)
+                first[c / 64] |= 1ull << (c % 64);
+    }
+    for (int c = 0; c < 256; c++) {
+        if (!(first[c / 64] >> (c % 64) & 1))
+            continue;
+        for (uint32_t i = l->by_byte[c]; i < l->by_byte[c + 1] && !w->over; i++) {
+            if (l->leaves[i].rounds < least)
                 continue;
+            if (l->leaves[i].rounds > most)
+                break;
+            if (rounds)
+                *rounds = l->leaves[i].rounds;
             w->n_stack = n_set;
-            walk_tree(w, node, mark_found, mask);
+            walk_child(w, l->leaves[i].node, found, arg);
         }
     }
+}
+
+/* The tokens below the leaves, by the frames below f. */
+static void mark_leaves(struct gram_state *s, uint32_t f, const struct local *l, uint32_t least,
+                        uint32_t most, uint64_t *mask)
+{
+    struct walk *w = &s->w;
+    uint32_t frames = w->frames.n;
+    if (!l->n_leaves)
+        return;
+    walk_begin(w);
+    walk_pop(w, f);
+    walk_close(w);
+    if (w->n_seen && !w->over)
+        enter_leaves(w, l, least, most, NULL, mark_found, mask);
     walk_rewind(w, frames);
 }
 
-static void mark_list(const struct local *l, uint32_t rounds, uint64_t *mask)
+/* What follows a counted rule in the one that called it. */
+static struct local *make_exit(struct walk *w, const struct gram *g, const struct local *l,
+                               uint32_t ret)
 {
-    for (uint32_t i = 0; i < l->n_list && l->list[i].rounds <= rounds; i++)
-        set_bit(mask, l->list[i].token);
+    struct finding x = {.v = g->vocab, .behind = true};
+    walk_rewind(w, 1);
+    w->over = false;
+    w->steps = 0;
+    w->deepest = 0;
+    walk_begin(w);
+    walk_add(w, ret, 0);
+    walk_close(w);
+    // Where that rule is complete at once, its own leaves are these.
+    bool ended = w->ended;
+    for (uint32_t i = 0; ended && i < l->n_leaves; i++) {
+        x.leaves = vec_room(x.leaves, &x.cap_leaves, x.n_leaves + 1, sizeof *x.leaves);
+        x.leaves[x.n_leaves++] = l->leaves[i];
+    }
+    enter_leaves(w, l, 0, UINT32_MAX, &x.rounds, find_local, &x);
+    if (!w->over)
+        return pack_local(&x, w->deepest);
+    mem_free(x.list);
+    mem_free(x.leaves);
+    return NULL;
+}
+
+/* The exit of a state's local to a state; NULL: a bound was reached. */
+static const struct local *exit_of(const struct gram *g, uint32_t state, const struct local *l,
+                                   uint32_t ret, struct walk *probe)
+{
+    struct gram *own = (struct gram *)(uintptr_t)g;
+    struct exits *head = atomic_load_explicit(&own->exits[state], memory_order_acquire);
+    for (const struct exits *x = head; x; x = x->next)
+        if (x->ret == ret)
+            return x->then;
+    if (!probe->g)
+        walk_init(probe, g);
+    struct local *made = make_exit(probe, g, l, ret);
+    if (!made)
+        return NULL;
+    struct exits *x = mem_alloc(sizeof *x);
+    *x = (struct exits){.next = head, .ret = ret, .then = made};
+    // release: who finds it sees what was written.  Two threads may both add one; that is no harm.
+    while (!atomic_compare_exchange_weak_explicit(&own->exits[state], &x->next, x,
+                                                  memory_order_acq_rel, memory_order_acquire)) {
+    }
+    atomic_fetch_add_explicit(&own->n_local, made->memory + sizeof *x, memory_order_relaxed);
+    return made;
+}
+
+/* Tokens of the list that need least..most rounds. */
+static void mark_list(const struct local *l, uint32_t least, uint32_t most, uint64_t *mask)
+{
+    uint32_t from = 0, to = l->n_list; // the first of at least `least`
+    while (from < to) {
+        uint32_t mid = (from + to) / 2;
+        if (l->list[mid].rounds < least)
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    for (; from < l->n_list && l->list[from].rounds <= most; from++)
+        set_bit(mask, l->list[from].token);
+}
+
+/* All tokens that need at most so many rounds (from 1). */
+static void mark_rounds(const struct local *l, uint32_t most, size_t words, uint64_t *mask)
+{
+    if (!l->all) {
+        mark_list(l, 0, most, mask);
+        return;
+    }
+    bool every = !l->n_list || l->list[l->n_list - 1].rounds <= most;
+    if (most > ROUNDS && every) {
+        or_mask(mask, l->all, words);
+        return;
+    }
+    or_mask(mask, l->upto[most < ROUNDS ? most - 1 : ROUNDS - 1], words);
+    if (most > ROUNDS)
+        mark_list(l, ROUNDS + 1, most, mask);
+}
+
+/* Near the bound of depth: token by token. */
+static bool mark_by_walk(struct gram_state *s, struct item x, uint64_t *mask)
+{
+    uint32_t frames = s->w.frames.n;
+    s->w.stack[0] = x;
+    s->w.n_stack = 1;
+    walk_tree(&s->w, 0, mark_found, mask);
+    walk_rewind(&s->w, frames);
+    return !s->w.over;
 }
 
 /* What one reading allows; false: a bound was reached. */
@@ -284,43 +449,32 @@ static bool mark_item(struct gram_state *s, struct item x, uint64_t *mask)
     const struct local *l = local_of(g, x.s, &s->probe);
     if (!l)
         return false;
-    if (s->w.frames.p[x.f].depth + l->deepest > g->depth_max) { // near the bound: token by token
-        uint32_t frames = s->w.frames.n;
-        s->w.stack[0] = x;
-        s->w.n_stack = 1;
-        walk_tree(&s->w, 0, mark_found, mask);
-        walk_rewind(&s->w, frames);
-        return !s->w.over;
-    }
+    struct frame f = s->w.frames.p[x.f];
+    if (f.depth + l->deepest > g->depth_max)
+        return mark_by_walk(s, x, mask);
     const struct gram_rule *r = &g->rules[g->st[x.s].rule];
     if (!r->counted) {
         if (l->all)
             or_mask(mask, l->all, words);
-        mark_list(l, 0, mask);
-        mark_leaves(s, x.f, l->leaves, l->n_leaves, mask);
+        mark_list(l, 0, 0, mask);
+        mark_leaves(s, x.f, l, 0, UINT32_MAX, mask);
         return !s->w.over;
     }
-    uint32_t count = s->w.frames.p[x.f].count;
-    uint32_t left = r->max == UINT32_MAX ? UINT32_MAX : r->max - count;
-    uint32_t least = r->min > count ? r->min - count : 0;
-    if (l->all) {
-        bool every = !l->n_list || l->list[l->n_list - 1].rounds <= left;
-        if (left > ROUNDS && every)
-            or_mask(mask, l->all, words);
-        else
-            or_mask(mask, l->upto[left < ROUNDS ? left - 1 : ROUNDS - 1], words);
-        if (left > ROUNDS && !every)
-            mark_list(l, left, mask);
-    } else {
-        mark_list(l, left, mask);
-    }
-    uint32_t from = 0, to = l->n_leaves;
-    while (from < to && l->leaves[from].rounds < least)
-        from++;
-    while (to > from && l->leaves[to - 1].rounds > left)
-        to--;
-    if (to > from)
-        mark_leaves(s, x.f, l->leaves + from, to - from, mask);
+    uint32_t left = r->max == UINT32_MAX ? UINT32_MAX : r->max - f.count;
+    uint32_t least = r->min > f.count ? r->min - f.count : 0;
+    mark_rounds(l, left, words, mask);
+    if (!l->n_leaves)
+        return true;
+    const struct local *then = exit_of(g, x.s, l, f.ret, &s->probe);
+    if (!then)
+        return false;
+    if (f.depth + then->deepest > g->depth_max)
+        return mark_by_walk(s, x, mask);
+    if (least <= 1)
+        mark_rounds(then, left, words, mask);
+    else
+        mark_list(then, least, left, mask);
+    mark_leaves(s, f.parent, then, least, left, mask);
     return !s->w.over;
 }
 

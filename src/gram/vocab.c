@@ -101,6 +101,9 @@ void gram_vocab_drop(const struct gram_vocab *v)
     // acq_rel: the last holder sees what all others did
     if (!own || atomic_fetch_sub_explicit(&own->holders, 1, memory_order_acq_rel) != 1)
         return;
+    for (int k = 0; k < SHARED_KINDS; k++)
+        for (int i = 0; i < SHARED_STATES; i++)
+            local_free(atomic_load_explicit(&own->shared[k][i], memory_order_relaxed));
     mem_free(own->eog);
     mem_free(own->text);
     mem_free(own->same);

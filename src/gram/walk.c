@@ -246,16 +246,16 @@ void walk_step(struct walk *w, const struct item *from, uint32_t n, uint8_t byte
         walk_close(w); // plain states have letters, so that else there is nothing to leave out
 }
 
-void walk_tree(struct walk *w, uint32_t node,
-               void (*found)(struct walk *w, uint32_t node, const struct item *set, uint32_t n,
-                             void *arg),
-               void *arg)
+typedef void found_fn(struct walk *w, uint32_t node, const struct item *set, uint32_t n, void *arg);
+
+/* Nodes i..end, the first of which are one deeper than base. */
+static void walk_nodes(struct walk *w, uint32_t i, uint32_t end, uint32_t base, found_fn *found,
+                       void *arg)
 {
     const struct tree_node *tree = w->g->vocab->tree;
-    uint32_t end = tree[node].end, base = tree[node].depth;
     w->level_at[0] = 0;
     w->level_n[0] = w->n_stack;
-    for (uint32_t i = node + 1; i < end && !w->over;) {
+    while (i < end && !w->over) {
         uint32_t d = tree[i].depth - base;
         uint32_t at = w->level_at[d - 1] + w->level_n[d - 1];
         walk_step(w, w->stack + w->level_at[d - 1], w->level_n[d - 1], tree[i].byte);
@@ -269,10 +269,23 @@ void walk_tree(struct walk *w, uint32_t node,
             w->cap_stack = (at + w->n_seen) * 2;
             w->stack = mem_realloc(w->stack, w->cap_stack * sizeof *w->stack);
         }
-        memcpy(w->stack + at, w->seen, w->n_seen * sizeof *w->stack);
+        if (w->n_seen)
+            memcpy(w->stack + at, w->seen, w->n_seen * sizeof *w->stack);
         w->level_at[d] = at;
         w->level_n[d] = w->n_seen;
         found(w, i, w->stack + at, w->n_seen, arg);
         i = w->n_seen ? i + 1 : tree[i].end;
     }
+}
+
+void walk_tree(struct walk *w, uint32_t node, found_fn *found, void *arg)
+{
+    const struct tree_node *t = &w->g->vocab->tree[node];
+    walk_nodes(w, node + 1, t->end, t->depth, found, arg);
+}
+
+void walk_child(struct walk *w, uint32_t node, found_fn *found, void *arg)
+{
+    const struct tree_node *t = &w->g->vocab->tree[node];
+    walk_nodes(w, node, t->end, t->depth - 1u, found, arg);
 }
