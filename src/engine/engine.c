@@ -115,6 +115,8 @@ static void fill_info(struct engine *en)
         .weight_bytes = en->w.mem_bytes,
         .kv_bytes_per_token = en->kv.block_bytes / ENGINE_BLOCK,
         .kv_blocks = en->kv.n_blocks,
+        .max_rows = en->conf.max_rows,
+        .max_logits = en->conf.max_logits,
     };
 }
 

@@ -42,7 +42,8 @@ struct engine_info {
     uint64_t n_params;
     size_t weight_bytes; // as held in memory
     size_t kv_bytes_per_token;
-    size_t kv_blocks; // total
+    size_t kv_blocks;         // total
+    int max_rows, max_logits; // of a step
 };
 
 /* Can this file be run?  ERR_INPUT with the reason if not (architecture, tensor type, shape). */
@@ -76,6 +77,9 @@ struct engine_row {
     int32_t pos;   // position in its sequence; its block must be in the table
     const struct engine_seq *seq;
     bool logits; // wanted for this row
+    // NULL: of all ids.  Else [(n_vocab + 63) / 64], bit i % 64 of word i / 64 is id i: those of
+    // ids without a bit may be left undefined.  Pays where few have one.
+    const uint64_t *only;
 };
 
 /* Computes one step.

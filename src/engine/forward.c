@@ -277,23 +277,40 @@ void engine_run_gate_up(void *arg, int chunk, int worker)
     }
 }
 
-void engine_run_head(void *arg, int chunk, int worker)
+/* The logits of panels [c->from, c->to) of the head. */
+static void head_part(const struct pass_stage *st, const struct part *c, int worker)
 {
-    const struct pass_stage *st = arg;
     const struct engine *en = st->en;
     const struct engine_pass *p = en->pass;
     const struct kern_mat *m = &en->w.head;
-    struct part c = part_of(st, chunk);
 
-    multiply(st, m, &c, c.from, c.to, coded(st, worker), p->logits, m->rows);
-    add_bias(st, &c, m, en->w.out_bias, p->logits, m->rows);
+    multiply(st, m, c, c->from, c->to, coded(st, worker), p->logits, m->rows);
+    add_bias(st, c, m, en->w.out_bias, p->logits, m->rows);
     float cap = en->h.final_softcap;
     if (cap <= 0)
         return;
-    int at = c.from * KERN_PANEL, to = int_min(c.to * KERN_PANEL, m->rows);
-    for (int i = c.row; i < c.row + c.n; i++) {
+    int at = c->from * KERN_PANEL, to = int_min(c->to * KERN_PANEL, m->rows);
+    for (int i = c->row; i < c->row + c->n; i++) {
         float *y = p->logits + (size_t)i * (size_t)m->rows;
         for (int j = at; j < to; j++)
             y[j] = cap * tanhf(y[j] / cap);
+    }
+}
+
+void engine_run_head(void *arg, int chunk, int worker)
+{
+    const struct pass_stage *st = arg;
+    const struct engine_pass *p = st->en->pass;
+    struct part c = part_of(st, chunk);
+    if (p->n_head < 0) {
+        head_part(st, &c, worker);
+        return;
+    }
+    for (int i = c.from, to; i < c.to; i = to) { // runs of neighbours
+        to = i + 1;
+        while (to < c.to && p->head[to] == p->head[to - 1] + 1)
+            to++;
+        struct part run = {c.row, c.n, p->head[i], p->head[i] + to - i};
+        head_part(st, &run, worker);
     }
 }

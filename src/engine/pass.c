@@ -109,6 +109,7 @@ static void carve_pass(struct carve *c, struct engine *en)
     p->joined = carve(c, results, 1);
     p->tiles = carve(c, rows, sizeof *p->tiles);
     p->out_rows = carve(c, rows, sizeof *p->out_rows);
+    p->head = carve(c, (size_t)en->w.head.n_panels, sizeof *p->head);
     p->workers = carve(c, (size_t)en->conf.n_threads, sizeof *p->workers);
     struct pass_worker none;
     for (int i = 0; i < en->conf.n_threads; i++)
@@ -286,7 +287,28 @@ static int chunks_of(struct engine *en, const struct kern_phase *phase, struct p
         return st->n <= PASS_FEW ? 0 : runs_of(st, st->n, n_threads);
     if (phase->run == engine_run_post_attn || phase->run == engine_run_post_ffn)
         return runs_of(st, st->n, n_threads);
-    return cut_matrix(st, n_threads);
+    if (phase->run == engine_run_head)
+        st->n_panels = p->n_head >= 0 ? p->n_head : en->w.head.n_panels;
+    return st->n_panels ? cut_matrix(st, n_threads) : 0;
+}
+
+/* Which panels of the head hold a row whose logit somebody wants. */
+static void choose_head(struct engine *en)
+{
+    struct engine_pass *p = en->pass;
+    p->n_head = -1;
+    for (int i = 0; i < p->n_out; i++)
+        if (!p->rows[p->out_rows[i]].only)
+            return;
+    p->n_head = 0;
+    for (int panel = 0; panel < en->w.head.n_panels; panel++) {
+        int at = panel * KERN_PANEL;
+        bool wanted = false;
+        for (int i = 0; i < p->n_out && !wanted; i++)
+            wanted = p->rows[p->out_rows[i]].only[at / 64] >> at % 64 & 0xffff;
+        if (wanted)
+            p->head[p->n_head++] = panel;
+    }
 }
 
 /* The caller's part of the contract. */
@@ -326,6 +348,7 @@ bool engine_step(struct engine *en, const struct engine_row *rows, int n_rows, c
         if (rows[i].logits)
             p->out_rows[p->n_out++] = i;
     engine_tile_rows(en);
+    choose_head(en);
     for (int i = 0; i < p->n_phases; i++)
         p->phases[i].n_chunks = chunks_of(en, &p->phases[i], &p->stages[i]);
     if (!kern_pool_run(en->pool, p->phases, p->n_phases, cancel))

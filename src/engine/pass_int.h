@@ -88,6 +88,8 @@ struct engine_pass {
     const struct engine_row *rows;   // of the step
     int n_rows, n_out;
     int *out_rows; // [max_rows]: rows that want logits
+    int *head;     // [panels of the head]: those to be computed, ascending,
+    int n_head;    // if so many; -1: all
     uint64_t step;
 
     struct pass_stage *stages; // one a phase
