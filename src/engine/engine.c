@@ -115,6 +115,7 @@ static void fill_info(struct engine *en)
         .weight_bytes = en->w.mem_bytes,
         .kv_bytes_per_token = en->kv.block_bytes / ENGINE_BLOCK,
         .kv_blocks = en->kv.n_blocks,
+        .n_threads = en->conf.n_threads,
         .max_rows = en->conf.max_rows,
         .max_logits = en->conf.max_logits,
     };
@@ -203,4 +204,13 @@ void engine_kv_copy(struct engine *en, int32_t to, int32_t from, int n)
     // before they are written.
     memcpy(en->kv.mem + (size_t)to * en->kv.block_bytes,
            en->kv.mem + (size_t)from * en->kv.block_bytes, en->kv.block_bytes);
+}
+
+void engine_parallel(struct engine *en, void (*run)(void *arg, int i, int worker), void *arg, int n)
+{
+    struct kern_phase phase = {.run = run, .arg = arg, .n_chunks = n};
+    if (n == 1)
+        run(arg, 0, 0); // nobody needs to wake
+    else if (!kern_pool_run(en->pool, &phase, 1, NULL))
+        assert(!"nothing cancels it");
 }

@@ -42,8 +42,8 @@ struct engine_info {
     uint64_t n_params;
     size_t weight_bytes; // as held in memory
     size_t kv_bytes_per_token;
-    size_t kv_blocks;         // total
-    int max_rows, max_logits; // of a step
+    size_t kv_blocks;                    // total
+    int n_threads, max_rows, max_logits; // of a step
 };
 
 /* Can this file be run?  ERR_INPUT with the reason if not (architecture, tensor type, shape). */
@@ -91,5 +91,10 @@ struct engine_row {
  * Never fails otherwise; wrong arguments are assertions. */
 MUST_CHECK bool engine_step(struct engine *en, const struct engine_row *rows, int n_rows,
                             const float **logits, const _Atomic bool *cancel, struct err *e);
+
+/* Runs run(arg, i, worker) for i in 0 .. n-1 on the engine's threads; worker is below
+ * engine_conf.n_threads, and one worker does one at a time.  Between steps, engine thread alone. */
+void engine_parallel(struct engine *en, void (*run)(void *arg, int i, int worker), void *arg,
+                     int n);
 
 #endif

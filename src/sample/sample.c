@@ -141,12 +141,53 @@ static void apply_penalties(struct sample_scratch *s, const struct sample_params
             penalise(s, p, in->prompt[i]);
 }
 
+/* The token at place i of prompt and output together. */
+static int32_t token_at(const struct sample_input *in, size_t i)
+{
+    return i < in->n_prompt ? in->prompt[i] : in->output[i - in->n_prompt];
+}
+
+static void ban(struct sample_scratch *s, const struct sample_input *in, int32_t id)
+{
+    if (valid_id(in, id))
+        s->z[id] = -INFINITY;
+}
+
+static void ban_phrases(struct sample_scratch *s, const struct sample_params *p,
+                        const struct sample_input *in)
+{
+    size_t all = in->n_prompt + in->n_output;
+    for (int i = 0; i < p->n_bad; i++) {
+        const struct sample_phrase *b = &p->bad[i];
+        size_t front = (size_t)b->n - 1, k = 0;
+        while (front <= all && k < front && token_at(in, all - front + k) == b->id[k])
+            k++;
+        if (k == front)
+            ban(s, in, b->id[front]);
+    }
+}
+
+static void ban_repeats(struct sample_scratch *s, const struct sample_params *p,
+                        const struct sample_input *in)
+{
+    size_t all = in->n_prompt + in->n_output, front = (size_t)p->no_repeat_ngram - 1;
+    for (size_t at = 0; p->no_repeat_ngram > 1 && at + front < all; at++) {
+        size_t k = 0;
+        while (k < front && token_at(in, at + k) == token_at(in, all - front + k))
+            k++;
+        if (k == front)
+            ban(s, in, token_at(in, at + front));
+    }
+}
+
 static void adjust(struct sample_scratch *s, const struct sample_params *p,
                    const struct sample_input *in)
 {
     copy_logits(s, in->logits, in->n_vocab);
     if (in->mask)
         apply_mask(s, in->mask, in->n_vocab);
+    ban_phrases(s, p, in);
+    ban_repeats(s, p, in);
     for (int i = 0; i < p->n_bias; i++)
         if (valid_id(in, p->bias[i].id))
             s->z[p->bias[i].id] += p->bias[i].bias;

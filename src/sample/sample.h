@@ -3,11 +3,12 @@
  * In:      logits [n_vocab] f32, the request's settings, the tokens so far.  Out: an id.
  * Threads: pure but for the scratch that the caller owns.
  *
- * The chain, in this order: mask, logit bias, ban of ending tokens (min_tokens, ignore_eos),
- * repetition penalty (prompt and output), frequency and presence penalties (output), then the
- * highest if temperature is 0 or top_k is 1; else temperature, top_k, top_p, min_p, XTC, softmax
- * over what is left, and a draw with the random number of (seed, position), so that a replay draws
- * the same under any batching.  Ties go to the lower id; NaN counts as minus infinity. */
+ * The chain, in this order: mask, bad phrases and repeated n-grams, logit bias, ban of ending
+ * tokens (min_tokens, ignore_eos), repetition penalty (prompt and output), frequency and presence
+ * penalties (output), then the highest if temperature is 0 or top_k is 1; else temperature, top_k,
+ * top_p, min_p, XTC, softmax over what is left, and a draw with the random number of (seed,
+ * position), so that a replay draws the same under any batching.  Ties go to the lower id; NaN
+ * counts as minus infinity. */
 #ifndef SAMPLE_SAMPLE_H
 #define SAMPLE_SAMPLE_H
 
@@ -16,6 +17,13 @@
 struct sample_bias {
     int32_t id;
     float bias;
+};
+
+/* Tokens that may not come in this order: where all but the last stand at the end of prompt and
+ * output, the last is banned. */
+struct sample_phrase {
+    const int32_t *id; // [n] n >= 1
+    int n;
 };
 
 struct sample_params {
@@ -31,6 +39,9 @@ struct sample_params {
     uint64_t seed;
     const struct sample_bias *bias; // [n_bias], borrowed
     int n_bias;
+    const struct sample_phrase *bad; // [n_bad], borrowed
+    int n_bad;
+    int no_repeat_ngram; // > 1: no run of so many tokens twice in prompt and output; else off
 };
 
 /* Temperature 1, everything else off, seed 0. */

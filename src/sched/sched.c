@@ -11,8 +11,13 @@ static char wake; // an item of the inbox that only wakes
 
 struct sched_conf sched_conf_default(void)
 {
-    return (struct sched_conf){
-        .max_seqs = 16, .max_waiting = 64, .n_ctx = 4096, .gap_ms = 100, .max_rows = 512};
+    return (struct sched_conf){.max_seqs = 16,
+                               .max_waiting = 64,
+                               .n_ctx = 4096,
+                               .gap_ms = 100,
+                               .max_rows = 512,
+                               .free_rows = 8,
+                               .max_draft = DRAFT_MAX};
 }
 
 /* Pieces that one step can bring at most: texts and an end for each sequence; start, positions and
@@ -234,7 +239,11 @@ bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
     s->active = mem_calloc((size_t)conf->max_seqs, sizeof *s->active);
     s->rows = mem_calloc((size_t)conf->max_rows, sizeof *s->rows);
     s->row_seq = mem_calloc((size_t)conf->max_rows, sizeof *s->row_seq);
-    s->scratch = sample_scratch_new(n_vocab);
+    s->n_scratch = engine_info(engine)->n_threads;
+    s->scratch = mem_calloc((size_t)s->n_scratch, sizeof(struct sample_scratch *));
+    for (int i = 0; i < s->n_scratch; i++)
+        s->scratch[i] = sample_scratch_new(n_vocab);
+    s->draws = mem_calloc((size_t)conf->max_seqs, sizeof *s->draws);
     s->ends = mem_calloc((size_t)n_vocab, sizeof *s->ends);
     for (int32_t id = 0; id < n_vocab; id++)
         if (tok_is_eog(tok, id))
@@ -273,7 +282,10 @@ void sched_free(struct sched *s)
     mem_free(s->rows);
     mem_free(s->row_seq);
     mem_free(s->ends);
-    sample_scratch_free(s->scratch);
+    for (int i = 0; i < s->n_scratch; i++)
+        sample_scratch_free(s->scratch[i]);
+    mem_free(s->scratch);
+    mem_free(s->draws);
     buf_free(&s->text);
     mem_free(s);
 }
@@ -315,6 +327,45 @@ static void copy_output(struct sched_job *j, const struct sched_request *r)
             memcpy(id, r->output[c].id, bytes);
         j->output[c] = (struct sched_output){id, r->output[c].n};
     }
+}
+
+static struct sample_phrase *copy_phrases(struct arena *a, const struct sample_phrase *from,
+                                          size_t n)
+{
+    struct sample_phrase *to = arena_calloc(a, n, sizeof *to);
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes = (size_t)from[i].n * sizeof *from[i].id;
+        int32_t *id = arena_alloc(a, bytes);
+        memcpy(id, from[i].id, bytes);
+        to[i] = (struct sample_phrase){id, from[i].n};
+    }
+    return to;
+}
+
+static const int32_t *copy_ids(struct arena *a, const int32_t *from, size_t n)
+{
+    int32_t *to = arena_alloc(a, n * sizeof *to);
+    if (n)
+        memcpy(to, from, n * sizeof *to);
+    return to;
+}
+
+/* What bounds the answer beside the sampler's settings. */
+static void copy_guides(struct sched_job *j, const struct sched_request *r)
+{
+    struct arena *a = &j->mem;
+    j->sample.bad = copy_phrases(a, r->sample.bad, (size_t)r->sample.n_bad);
+    j->stop_tokens = copy_phrases(a, r->stop_tokens, r->n_stop_tokens);
+    j->n_stop_tokens = r->n_stop_tokens;
+    j->gram = r->gram ? gram_hold(r->gram) : NULL;
+    j->thinking = r->thinking;
+    j->thinking.begin = arena_str(a, r->thinking.begin);
+    j->thinking.end = arena_str(a, r->thinking.end);
+    j->thinking.close = copy_ids(a, r->thinking.close, r->thinking.n_close);
+    j->forced = copy_ids(a, r->forced, r->n_forced);
+    j->n_forced = r->n_forced;
+    if (r->n_forced)
+        j->max_tokens = int_min(j->max_tokens, (int)r->n_forced);
 }
 
 static struct sched_job *job_new(struct sched *s, const struct sched_request *r, void *arg)
@@ -362,6 +413,8 @@ static struct sched_job *job_new(struct sched *s, const struct sched_request *r,
     j->want_progress = r->want_progress;
     j->told = SIZE_MAX;
     copy_output(j, r);
+    arena_init(&j->mem, SIZE_MAX); // the request is bounded where it is read
+    copy_guides(j, r);
     j->stats.submitted_ms = clock_mono_ms();
     j->stats.n_prompt = r->n_prompt;
     return j;
@@ -422,6 +475,8 @@ void sched_job_free(struct sched_job *j)
         return;
     assert(!j->seqs);
     sched_quota_free(j);
+    gram_drop(j->gram);
+    arena_fini(&j->mem);
     for (int c = 0; j->output && c < j->n_choices; c++)
         mem_free((int32_t *)j->output[c].id);
     mem_free(j->output);
@@ -454,6 +509,9 @@ void sched_counts(const struct sched *s, struct sched_counts *out)
         .kv_blocks_free = atomic_load_explicit(&s->kv_free, memory_order_relaxed),
         .kv_blocks_cached = atomic_load_explicit(&s->kv_cached, memory_order_relaxed),
         .cached_tokens = v[COUNT_CACHED],
+        .drafted = v[COUNT_DRAFTED],
+        .drafts_true = v[COUNT_DRAFTS_TRUE],
+        .forced = v[COUNT_FORCED],
         .step_us = atomic_load_explicit(&s->step_us, memory_order_relaxed),
     };
 }

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/queue.h"
 #include "engine/engine.h"
+#include "gram/gram.h"
 #include "sample/sample.h"
 #include "tok/tok.h"
 
@@ -28,6 +29,9 @@ struct sched_conf {
     int n_ctx;            // longest sequence, prompt and answer
     int gap_ms;           // target time of a step while somebody decodes
     int max_rows;         // most rows of a step (engine_conf.max_rows)
+    int free_rows;        // a step of so many rows costs about what one row does: up to it, drafts
+                          // are computed beside what is needed
+    int max_draft;        // most drafts a sequence has in a step; 0: none
     uint64_t engine_seed; // seeds of jobs without one (0: from the system)
 };
 struct sched_conf sched_conf_default(void);
@@ -35,7 +39,7 @@ struct sched_conf sched_conf_default(void);
 enum sched_finish {
     SCHED_FINISH_NONE,
     SCHED_FINISH_END,   // the model ended its turn
-    SCHED_FINISH_STOP,  // a stop text appeared
+    SCHED_FINISH_STOP,  // a stop text appeared, or stop_tokens
     SCHED_FINISH_LENGTH // max_tokens or the context is full
 };
 
@@ -76,6 +80,16 @@ struct sched_piece {
     struct buf text;  // SCHED_TEXT
 };
 
+/* A bound on the model's thinking: when `budget` tokens have been drawn in it and `end` has not
+ * appeared, the tokens `close` come next and the answer goes on behind them. */
+struct sched_thinking {
+    str begin;            // thinking begins where this text appears; empty: with the answer
+    str end;              // ... and ends behind this one.  Control tokens count by their names
+    int budget;           // <= 0: no bound
+    const int32_t *close; // [n_close]; their text should contain `end`
+    size_t n_close;
+};
+
 #define SCHED_TOP_MAX 64
 
 /* Tokens that a choice had drawn before (see sched_request.output). */
@@ -95,8 +109,19 @@ struct sched_request {
     size_t n_stops;
     const int32_t *ends; // [n_ends]: ids of the vocabulary that end it beside its own
     size_t n_ends;
-    const uint64_t *seeds; // [n_choices], each choice's own; NULL: as above
-    struct sample_params sample;
+    // The answer ends (SCHED_FINISH_STOP, no stop text) when its last tokens are one of these.
+    const struct sample_phrase *stop_tokens; // [n_stop_tokens]
+    size_t n_stop_tokens;
+    // What the answer must look like, or NULL; the job holds it.  Tokens that end the answer come
+    // where it is complete and only there; when nothing can follow it, it is ended.  Where it can
+    // go on in one way only, those tokens are taken without being drawn (guide.c).  An answer that
+    // can neither go on nor end is an error, never free text.
+    const struct gram *gram;
+    struct sched_thinking thinking;
+    const int32_t *forced; // [n_forced]: the answer is these tokens, whatever would be drawn
+    size_t n_forced;
+    const uint64_t *seeds;       // [n_choices], each choice's own; NULL: as above
+    struct sample_params sample; // `bad` is copied too
     // To go on where an earlier job of the same request stood: [n_choices] tokens it drew, or NULL.
     // They are taken as if drawn again: the same pieces come, from SCHED_STARTED on, and then those
     // that would have come.
@@ -159,6 +184,8 @@ struct sched_counts {
     uint64_t preempted;                      // sequences that gave their blocks back
     size_t kv_blocks_free, kv_blocks_cached; // cached: held by the prefix cache, given up at need
     uint64_t cached_tokens;                  // prompt tokens taken from the cache
+    uint64_t drafted, drafts_true;           // tokens that prompt lookup proposed, and was right
+    uint64_t forced;                         // tokens taken without being drawn
     uint64_t step_us;                        // all steps together
 };
 void sched_counts(const struct sched *s, struct sched_counts *out);

@@ -3,12 +3,18 @@
 #ifndef SCHED_SCHED_INT_H
 #define SCHED_SCHED_INT_H
 
+#include "base/arena.h"
 #include "sched/prefix.h"
 #include "sched/sched.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <uthash.h>
+
+#define FORCED_A_STEP 8  // tokens taken without being drawn
+#define DRAFT_MAX     7  // and drafts, of one choice in a step
+#define TOKENS_A_STEP 16 // most that one choice takes in a step, however it comes by them
+#define HELD_TEXT_MAX ((size_t)1 << 20) // more than any token is long
 
 /* Finds stop texts in a stream and holds back what may still become one. */
 struct stop_match {
@@ -43,17 +49,39 @@ struct token_list {
 struct drawn {
     bool has_logprob;
     float logprob;
-    const struct sample_logprob *top; // [n_top of the job]
+    struct sample_logprob top[SCHED_TOP_MAX]; // [n_top of the job]
 };
 
-#define TOKENS_A_STEP 16                // most that one choice takes in a step
-#define HELD_TEXT_MAX ((size_t)1 << 20) // more than any token is long
+enum thought { THOUGHT_BEFORE, THOUGHT_IN, THOUGHT_OVER };
+
+/* What bounds the next token of a sequence beside the request's settings. */
+struct guide {
+    struct gram_state *gram; // NULL: free text
+    uint64_t *mask;          // of the next token, if `masked`
+    int n_allowed;
+    bool masked;
+    const int32_t *forced; // [n_forced] tokens that come next whatever would be drawn
+    int n_forced;
+    int32_t jump[TOKENS_A_STEP];
+    enum thought thought;
+    int n_thought;   // tokens since thinking began
+    struct buf tail; // end of the text, for the thinking's markers
+};
+
+/* Where runs of tokens stood last, to draft what followed (lookup.c). */
+struct lookup {
+    int32_t *at; // [size] place behind a run, 0: none
+    uint32_t size;
+    int n_known;      // runs that end at or before this place are known
+    int length, wait; // of the next draft; tokens to let pass before it
+    int misses;       // in a row
+};
 
 enum seq_state {
     SEQ_REPLAY,  // tokens drawn by an earlier job are being taken again
     SEQ_WAITS,   // choice > 0: its prompt is being computed by choice 0
     SEQ_PREFILL, // some of its tokens are not computed yet
-    SEQ_DECODE,  // exactly the last token is not computed yet
+    SEQ_DECODE,  // only the tokens of the last step are not computed yet
     SEQ_DONE
 };
 
@@ -75,6 +103,10 @@ struct seq {
     struct tok_stream chars;
     struct stop_match stop;
     struct token_list list;
+    struct guide guide;
+    struct lookup lookup;
+    int32_t draft[DRAFT_MAX]; // rows of the step behind the tokens
+    int n_draft;
     int n_replayed; // of the job's output for this choice
     int in_step;    // rows of the step being built
 };
@@ -113,6 +145,13 @@ struct sched_job {
     uint64_t *seeds; // [n_choices], or NULL
     struct sample_params sample;
     struct sample_bias *bias;
+    struct arena mem; // of what has no member to free
+    const struct gram *gram;
+    struct sched_thinking thinking;
+    const int32_t *forced;
+    size_t n_forced;
+    struct sample_phrase *stop_tokens;
+    size_t n_stop_tokens;
     struct sched_output *output; // [n_choices], or NULL
     bool want_logprobs, want_progress;
     int n_top;
@@ -142,6 +181,9 @@ enum {
     COUNT_STEPS,
     COUNT_PREEMPTED,
     COUNT_CACHED,
+    COUNT_DRAFTED,
+    COUNT_DRAFTS_TRUE,
+    COUNT_FORCED,
     COUNTERS
 };
 
@@ -163,11 +205,12 @@ struct sched {
     int n_active, n_seqs;
     uint64_t births;
 
-    struct engine_row *rows; // [max_rows]
-    struct seq **row_seq;    // [max_rows]
-    struct sample_scratch *scratch;
-    struct sample_logprob tops[SCHED_TOP_MAX];
-    int32_t *ends; // ids that end a generation
+    struct engine_row *rows;         // [max_rows]
+    struct seq **row_seq;            // [max_rows]
+    struct sample_scratch **scratch; // [n_scratch] of each thread of the engine
+    int n_scratch;
+    struct draw *draws; // [max_seqs]
+    int32_t *ends;      // ids that end a generation
     size_t n_ends;
     struct buf text;  // scratch
     double row_us;    // measured cost of a prompt row
@@ -185,6 +228,38 @@ static inline void sched_count(struct sched *s, int which, uint64_t n)
 {
     atomic_fetch_add_explicit(&s->counters[which], n, memory_order_relaxed);
 }
+
+/* A token to be drawn from a row of logits. */
+struct draw {
+    struct seq *seq;
+    const float *logits; // of the row and, behind it, of its drafts
+    int32_t id;
+    struct drawn how;
+};
+
+/* guide.c */
+void sched_guide_init(struct guide *g, const struct sched_job *j);
+void sched_guide_fini(struct guide *g);
+/* Finds out what may come next: forced tokens, or a mask.  False with *e set: nothing can. */
+MUST_CHECK bool sched_guide_next(struct sched *s, struct seq *q, struct err *e);
+/* Follows a token that was drawn or forced.  False with *e set: it is not allowed. */
+MUST_CHECK bool sched_guide_took(struct sched *s, struct seq *q, int32_t id, bool end,
+                                 struct err *e);
+
+/* lookup.c */
+void sched_lookup_init(struct lookup *l, int max_tokens);
+void sched_lookup_fini(struct lookup *l);
+/* Up to max tokens that may follow, into out; returns how many. */
+int sched_lookup_draft(struct lookup *l, const int32_t *tokens, int n_tokens, int32_t *out,
+                       int max);
+/* How many of the drafts came true. */
+void sched_lookup_learn(struct lookup *l, int n_draft, int n_true);
+
+/* draw.c */
+/* Draws the token behind these logits for q; the guide must be ready. */
+void sched_draw(struct sched *s, struct draw *d, int worker);
+/* The draws of a step, on all threads of the engine. */
+void sched_draw_all(struct sched *s, int n);
 
 /* piece.c */
 void sched_list_init(struct token_list *l, int n_top);
@@ -207,8 +282,13 @@ bool sched_seq_fork(struct sched *s, struct seq *to, const struct seq *from);
 void sched_seq_reuse(struct sched *s, struct seq *q);
 /* Lets the cache know the whole blocks that q has computed. */
 void sched_seq_remember(struct sched *s, const struct seq *q);
-/* A token was drawn: text, stop texts, limits.  True when the choice is complete. */
+/* A token was drawn: text, stop texts, limits.  True when the choice is complete; a choice that
+ * fails is SEQ_DONE with the job's failure set. */
 bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id, const struct drawn *d);
+bool sched_seq_ends(const struct sched *s, const struct sched_job *j, int32_t id);
+/* Ends a choice whose constraint is met, where no token can be drawn any more. */
+void sched_seq_complete(struct sched *s, struct seq *q);
+void sched_seq_fail(struct sched *s, struct seq *q, const struct err *why);
 /* Takes more of what an earlier job drew; the state moves on when all is taken.  True when the
  * choice is complete. */
 bool sched_seq_replay(struct sched *s, struct seq *q);

@@ -16,6 +16,8 @@ void sched_seq_init(struct seq *q, struct sched_job *j, int choice)
     tok_stream_init(&q->chars);
     stop_init(&q->stop, j->stops, j->n_stops);
     sched_list_init(&q->list, j->n_top);
+    sched_guide_init(&q->guide, j);
+    sched_lookup_init(&q->lookup, j->n_prompt + j->max_tokens);
 }
 
 void sched_seq_fini(struct seq *q)
@@ -25,6 +27,8 @@ void sched_seq_fini(struct seq *q)
     mem_free(q->kv.blocks);
     stop_fini(&q->stop);
     sched_list_fini(&q->list);
+    sched_guide_fini(&q->guide);
+    sched_lookup_fini(&q->lookup);
 }
 
 void sched_seq_drop_blocks(struct sched *s, struct seq *q)
@@ -121,20 +125,69 @@ static void push_token(struct seq *q, int32_t id)
     q->n_output++;
 }
 
+/* The end of a choice; s->text is the last of its text that is safe to send. */
 static void finish(struct sched *s, struct seq *q, enum sched_finish why)
 {
+    if (why != SCHED_FINISH_STOP) { // what was held back will become nothing else any more
+        struct buf chars = BUF_INIT(HELD_TEXT_MAX);
+        tok_stream_end(&q->chars, &chars);
+        q->list.end += chars.n;
+        if (stop_feed(&q->stop, buf_as_str(&chars), &s->text))
+            why = SCHED_FINISH_STOP;
+        stop_flush(&q->stop, &s->text);
+        buf_free(&chars);
+    }
+    sched_send_text(s, q);
     q->state = SEQ_DONE;
     sched_seq_remember(s, q);
     sched_seq_drop_blocks(s, q);
     sched_send_finish(s, q, why);
 }
 
-static bool ends(const struct sched *s, const struct sched_job *j, int32_t id)
+bool sched_seq_ends(const struct sched *s, const struct sched_job *j, int32_t id)
 {
     for (size_t i = 0; i < j->n_ends; i++)
         if (j->ends[i] == id)
+            return !j->ignore_eos;
+    return tok_is_eog(s->tok, id) && !j->ignore_eos;
+}
+
+void sched_seq_fail(struct sched *s, struct seq *q, const struct err *why)
+{
+    q->job->failure = *why;
+    q->state = SEQ_DONE; // the job ends before the next step
+    sched_seq_drop_blocks(s, q);
+}
+
+/* Do the last tokens of the output stand in the list of those that stop it? */
+static bool stops_by_tokens(const struct seq *q)
+{
+    const struct sched_job *j = q->job;
+    for (size_t i = 0; i < j->n_stop_tokens; i++) {
+        const struct sample_phrase *p = &j->stop_tokens[i];
+        if (p->n <= q->n_output &&
+            memcmp(q->tokens + q->n_tokens - p->n, p->id, (size_t)p->n * sizeof *p->id) == 0)
             return true;
-    return tok_is_eog(s->tok, id);
+    }
+    return false;
+}
+
+static enum sched_finish finish_of_text(struct sched *s, struct seq *q, str chars)
+{
+    const struct sched_job *j = q->job;
+    if (q->n_output <= j->min_tokens) // stop texts do not count yet
+        buf_str(&s->text, chars);
+    else if (stop_feed(&q->stop, chars, &s->text))
+        return SCHED_FINISH_STOP;
+    if (stops_by_tokens(q)) {
+        stop_flush(&q->stop, &s->text);
+        return SCHED_FINISH_STOP;
+    }
+    if (q->guide.gram && gram_must_end(q->guide.gram))
+        return SCHED_FINISH_END;
+    if (q->n_output >= j->max_tokens || q->n_tokens >= s->conf.n_ctx)
+        return SCHED_FINISH_LENGTH;
+    return SCHED_FINISH_NONE;
 }
 
 static bool shows(const struct sched_job *j, int32_t id)
@@ -148,48 +201,54 @@ static bool shows(const struct sched_job *j, int32_t id)
 bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id, const struct drawn *d)
 {
     struct sched_job *j = q->job;
-    struct buf chars = BUF_INIT(HELD_TEXT_MAX);
+    bool end = sched_seq_ends(s, j, id);
+    struct err e;
 
     push_token(q, id);
     sched_list_add(&q->list, id, d);
     j->stats.n_output++;
     sched_count(s, COUNT_OUTPUT, 1);
     buf_clear(&s->text);
+    if (!sched_guide_took(s, q, id, end, &e)) {
+        sched_seq_fail(s, q, &e);
+        return false;
+    }
 
-    enum sched_finish why = SCHED_FINISH_NONE;
-    if (ends(s, j, id) && !j->ignore_eos) {
-        why = SCHED_FINISH_END;
-    } else {
+    enum sched_finish why = SCHED_FINISH_END;
+    if (!end) {
+        struct buf chars = BUF_INIT(HELD_TEXT_MAX);
         tok_stream_put(&q->chars, tok_piece(s->tok, id, shows(j, id)), &chars);
         q->list.end += chars.n;
-        if (q->n_output <= j->min_tokens)
-            buf_str(&s->text, buf_as_str(&chars)); // stop texts do not count yet
-        else if (stop_feed(&q->stop, buf_as_str(&chars), &s->text))
-            why = SCHED_FINISH_STOP;
-        else if (q->n_output >= j->max_tokens || q->n_tokens >= s->conf.n_ctx)
-            why = SCHED_FINISH_LENGTH;
+        why = finish_of_text(s, q, buf_as_str(&chars));
+        buf_free(&chars);
     }
-    if (why == SCHED_FINISH_END || why == SCHED_FINISH_LENGTH) {
-        buf_clear(&chars);
-        tok_stream_end(&q->chars, &chars);
-        q->list.end += chars.n;
-        if (stop_feed(&q->stop, buf_as_str(&chars), &s->text))
-            why = SCHED_FINISH_STOP;
-        stop_flush(&q->stop, &s->text);
-    }
-    buf_free(&chars);
-    sched_send_text(s, q);
-    if (why != SCHED_FINISH_NONE)
+    if (why == SCHED_FINISH_NONE)
+        sched_send_text(s, q);
+    else
         finish(s, q, why);
     return why != SCHED_FINISH_NONE;
+}
+
+void sched_seq_complete(struct sched *s, struct seq *q)
+{
+    buf_clear(&s->text);
+    finish(s, q, SCHED_FINISH_END);
 }
 
 bool sched_seq_replay(struct sched *s, struct seq *q)
 {
     const struct sched_output *o = &q->job->output[q->choice];
-    for (int i = 0; i < TOKENS_A_STEP && (size_t)q->n_replayed < o->n; i++)
+    for (int i = 0; i < TOKENS_A_STEP && (size_t)q->n_replayed < o->n; i++) {
+        struct err e;
+        if (!sched_guide_next(s, q, &e)) { // so that forced tokens are forced at the same places
+            sched_seq_fail(s, q, &e);
+            return false;
+        }
         if (sched_seq_accept(s, q, o->id[q->n_replayed++], NULL))
             return true;
+        if (q->state == SEQ_DONE)
+            return false;
+    }
     if ((size_t)q->n_replayed == o->n)
         q->state = SEQ_PREFILL;
     return false;

@@ -49,17 +49,31 @@ static bool reserve(struct sched *s, struct seq *q, int n)
     return true;
 }
 
+/* Do so few ids matter that the others' logits need not be computed? */
+static bool narrow(const struct sched *s, const struct seq *q)
+{
+    const struct guide *g = &q->guide;
+    return g->gram && g->masked && !q->job->want_logprobs && q->n_computed >= q->job->n_prompt &&
+           g->n_allowed < tok_n_vocab(s->tok) / 10;
+}
+
+/* The n tokens of q that come next and the drafts behind them. */
 static int add_rows(struct sched *s, int n_rows, struct seq *q, int n)
 {
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n + q->n_draft; i++) {
         int pos = q->n_computed + i;
         s->rows[n_rows + i] = (struct engine_row){
-            .token = q->tokens[pos], .pos = pos, .seq = &q->kv, .logits = pos == q->n_tokens - 1};
+            .token = pos < q->n_tokens ? q->tokens[pos] : q->draft[pos - q->n_tokens],
+            .pos = pos,
+            .seq = &q->kv,
+            .logits = pos >= q->n_tokens - 1};
         s->row_seq[n_rows + i] = q;
     }
-    q->in_step = n;
+    if (q->n_draft == 0 && narrow(s, q))
+        s->rows[n_rows + n - 1].only = q->guide.mask;
+    q->in_step = n + q->n_draft;
     sched_share_charge(s, q->job->share, n);
-    return n_rows + n;
+    return n_rows + q->in_step;
 }
 
 /* How many prompt rows this step may hold. */
@@ -105,16 +119,52 @@ static struct seq *next_prompt(struct sched *s, uint64_t now)
     return best;
 }
 
+/* Places for drafts: a step of few rows is hardly dearer with some more. */
+static int draft_places(const struct sched *s)
+{
+    int rows = 0, logits = 0;
+    for (int a = 0; a < s->n_active; a++) {
+        const struct sched_job *j = s->active[a];
+        for (int c = 0; c < j->n_choices; c++) {
+            const struct seq *q = &j->seqs[c];
+            if (q->state == SEQ_PREFILL && runs_now(j))
+                return 0;
+            if (q->state == SEQ_DECODE) {
+                rows += q->n_tokens - q->n_computed;
+                logits++;
+            }
+        }
+    }
+    return int_min(s->conf.free_rows - rows, engine_info(s->engine)->max_logits - logits);
+}
+
+static void draft(struct sched *s, struct seq *q, int places)
+{
+    const struct sched_job *j = q->job;
+    int max = int_min(int_min(s->conf.max_draft, places), DRAFT_MAX);
+    max = int_min(max, int_min(j->max_tokens - q->n_output, s->conf.n_ctx - q->n_tokens) - 1);
+    q->n_draft = 0;
+    if (max > 0)
+        q->n_draft = sched_lookup_draft(&q->lookup, q->tokens, q->n_tokens, q->draft, max);
+    // A block for drafts alone must not cost anybody else's.
+    while (q->n_draft > 0 && !sched_seq_reserve(s, q, q->n_tokens + q->n_draft))
+        q->n_draft--;
+}
+
 static int add_decodes(struct sched *s)
 {
-    int n_rows = 0;
+    int n_rows = 0, places = s->conf.max_draft > 0 ? draft_places(s) : 0;
     for (int a = 0; a < s->n_active; a++) {
         struct sched_job *j = s->active[a];
         for (int c = 0; c < j->n_choices; c++) {
             struct seq *q = &j->seqs[c];
-            if (q->state == SEQ_DECODE && runs_now(j) && n_rows < s->conf.max_rows &&
-                reserve(s, q, q->n_tokens))
-                n_rows = add_rows(s, n_rows, q, 1);
+            int n = q->n_tokens - q->n_computed;
+            if (q->state != SEQ_DECODE || !runs_now(j) || n_rows + n > s->conf.max_rows ||
+                !reserve(s, q, q->n_tokens))
+                continue;
+            draft(s, q, int_min(places, s->conf.max_rows - n_rows - n));
+            places -= q->n_draft;
+            n_rows = add_rows(s, n_rows, q, n);
         }
     }
     return n_rows;
@@ -154,6 +204,7 @@ static int add_prompts(struct sched *s, int n_rows)
             q->in_step = -1; // not in this step
             continue;
         }
+        q->n_draft = 0;
         n_rows = add_rows(s, n_rows, q, n);
         left -= n;
     }
@@ -179,34 +230,75 @@ static void prompt_done(struct sched *s, struct seq *q)
             j->seqs[c].state = SEQ_PREFILL; // no block free: it computes the prompt itself
 }
 
-static void choose(struct sched *s, struct seq *q, const float *logits)
+/* Takes what was drawn; true when the choice goes on. */
+static bool take_draw(struct sched *s, const struct draw *d)
 {
-    struct sched_job *j = q->job;
-    struct sample_params p = j->sample;
-    p.seed = j->seeds ? j->seeds[q->choice] : p.seed + (uint64_t)q->choice;
-    struct sample_input in = {
-        .logits = logits,
-        .n_vocab = tok_n_vocab(s->tok),
-        .prompt = q->tokens,
-        .n_prompt = (size_t)j->n_prompt,
-        .output = q->tokens + j->n_prompt,
-        .n_output = (size_t)q->n_output,
-        .ends = j->ends ? j->ends : s->ends,
-        .n_ends = j->ends ? j->n_ends : s->n_ends,
-        .ban_ends = j->ignore_eos || q->n_output < j->min_tokens,
-    };
-    int32_t id = sample_token(s->scratch, &p, &in);
-    if (id < 0) {
-        err_set(&j->failure, ERR_INTERNAL, "the model gave no usable logits");
-        q->state = SEQ_DONE; // the job ends before the next step
-        sched_seq_drop_blocks(s, q);
-        return;
+    struct seq *q = d->seq;
+    if (d->id >= 0) {
+        if (sched_seq_accept(s, q, d->id, &d->how))
+            q->job->n_live--;
+        return q->state != SEQ_DONE;
     }
-    struct drawn d = {.has_logprob = j->want_logprobs, .top = s->tops};
-    if (d.has_logprob)
-        d.logprob = sample_logprobs(logits, in.n_vocab, id, s->tops, j->n_top);
-    if (sched_seq_accept(s, q, id, &d))
-        j->n_live--;
+    if (q->guide.gram && gram_may_end(q->guide.gram)) { // settings ban all that could follow
+        sched_seq_complete(s, q);
+        q->job->n_live--;
+        return false;
+    }
+    struct err e;
+    err_set(&e, ERR_INTERNAL,
+            q->guide.gram ? "the model gave no usable logits for what the answer's format allows"
+                          : "the model gave no usable logits");
+    sched_seq_fail(s, q, &e);
+    return false;
+}
+
+/* Makes the guide ready; false when the choice has failed. */
+static bool guide(struct sched *s, struct seq *q)
+{
+    struct err e;
+    bool ok = sched_guide_next(s, q, &e);
+    if (!ok)
+        sched_seq_fail(s, q, &e);
+    return ok;
+}
+
+/* The token drawn for q first, then those behind its drafts as far as they came true. */
+static void take_draws(struct sched *s, struct draw *d)
+{
+    struct seq *q = d->seq;
+    int n_true = 0, n_draft = q->n_draft;
+    while (take_draw(s, d) && n_true < n_draft && d->id == q->draft[n_true]) {
+        q->n_computed++;
+        n_true++;
+        d->logits += engine_info(s->engine)->n_vocab;
+        if (!guide(s, q))
+            break;
+        sched_draw(s, d, 0);
+    }
+    sched_lookup_learn(&q->lookup, n_draft, n_true);
+    sched_count(s, COUNT_DRAFTED, (uint64_t)n_draft);
+    sched_count(s, COUNT_DRAFTS_TRUE, (uint64_t)n_true);
+}
+
+/* Where the next tokens are known they are taken at once; the step computes them together. */
+static bool take_forced(struct sched *s)
+{
+    bool any = false;
+    for (int a = 0; a < s->n_active; a++) {
+        struct sched_job *j = s->active[a];
+        for (int c = 0; c < j->n_choices && runs_now(j); c++) {
+            struct seq *q = &j->seqs[c];
+            for (int i = 0; i < FORCED_A_STEP && q->state == SEQ_DECODE && guide(s, q); i++) {
+                if (q->guide.n_forced == 0 || j->want_logprobs)
+                    break;
+                any = true;
+                sched_count(s, COUNT_FORCED, 1);
+                if (sched_seq_accept(s, q, q->guide.forced[0], NULL))
+                    j->n_live--;
+            }
+        }
+    }
+    return any;
 }
 
 /* Jobs that go on from where an earlier one stood first take what that one had drawn. */
@@ -226,14 +318,29 @@ static bool replay_all(struct sched *s)
     return any;
 }
 
+/* The sequences that draw from the logits of q's row: all choices draw their first token from the
+ * same. */
+static int add_draws(struct sched *s, int n, struct seq *q, bool first, const float *logits)
+{
+    struct sched_job *j = q->job;
+    for (int c = 0; c < (first ? j->n_choices : 1); c++) {
+        struct seq *d = first ? &j->seqs[c] : q;
+        if (d->state == SEQ_DECODE && guide(s, d))
+            s->draws[n++] = (struct draw){.seq = d, .logits = logits};
+    }
+    return n;
+}
+
 static void take_results(struct sched *s, int n_rows, const float *logits)
 {
-    int n_vocab = engine_info(s->engine)->n_vocab;
+    size_t n_vocab = (size_t)engine_info(s->engine)->n_vocab;
+    int n_draws = 0;
     for (int r = 0; r < n_rows;) {
         struct seq *q = s->row_seq[r];
         struct sched_job *j = q->job;
-        int n = q->in_step;
+        int n = q->in_step - q->n_draft;
         bool drawn = s->rows[r + n - 1].logits;
+        r += q->in_step;
         q->n_computed += n;
         if (q->n_computed <= j->n_prompt)
             sched_count(s, COUNT_PROMPT, (uint64_t)n);
@@ -241,20 +348,17 @@ static void take_results(struct sched *s, int n_rows, const float *logits)
             sched_seq_remember(s, q);
         if (j->want_progress && !j->started)
             sched_position(s, j, SCHED_PROGRESS, (size_t)q->n_computed);
-        if (drawn) {
-            bool first = !j->started;
-            q->state = SEQ_DECODE;
-            prompt_done(s, q);
-            // All choices draw their first token from the same logits.
-            for (int c = 0; c < (first ? j->n_choices : 1); c++) {
-                struct seq *d = first ? &j->seqs[c] : q;
-                if (d->state == SEQ_DECODE)
-                    choose(s, d, logits);
-            }
-            logits += n_vocab;
-        }
-        r += n;
+        if (!drawn)
+            continue;
+        bool first = !j->started;
+        q->state = SEQ_DECODE;
+        prompt_done(s, q);
+        n_draws = add_draws(s, n_draws, q, first, logits);
+        logits += n_vocab * (size_t)(1 + q->n_draft);
     }
+    sched_draw_all(s, n_draws);
+    for (int i = 0; i < n_draws; i++)
+        take_draws(s, &s->draws[i]);
 }
 
 static void learn(struct sched *s, int n_rows, int n_decode, double us)
@@ -271,10 +375,12 @@ static void learn(struct sched *s, int n_rows, int n_decode, double us)
 bool sched_step(struct sched *s)
 {
     for (int a = 0; a < s->n_active; a++)
-        for (int c = 0; c < s->active[a]->n_choices; c++)
+        for (int c = 0; c < s->active[a]->n_choices; c++) {
             s->active[a]->seqs[c].in_step = 0;
+            s->active[a]->seqs[c].n_draft = 0;
+        }
 
-    bool replayed = replay_all(s);
+    bool replayed = replay_all(s) | take_forced(s);
     int n_decode = add_decodes(s);
     int n_rows = add_prompts(s, n_decode);
     if (n_rows == 0)

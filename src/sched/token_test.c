@@ -174,24 +174,25 @@ static void sched_tells_how_far_a_job_is(void **state)
     struct sched_conf sc = sched_conf_default();
     struct result first, held[3];
     int32_t prompt[128];
-    sc.n_ctx = 256;
+    sc.n_ctx = 4096;
     sc.max_seqs = 1;
     sc.max_rows = 32;
-    world_open(&w, sc, 1024);
+    world_open(&w, sc, 8192);
     size_t n = 0;
     for (; n < 100; n++)
         prompt[n] = (int32_t)n;
-    struct sched_request sr = world_request(prompt, n, 4, 1);
+    struct sched_request sr = world_request(prompt, n, 0, 1); // not done before the end
     sr.want_progress = true;
     struct sched_job *j = world_submit(&w, &sr, &first);
     sched_pause(j, true);
+    sr.max_tokens = 4;
     for (int i = 0; i < 3; i++) {
         prompt[0] = 50 + i; // nothing is shared
         world_submit(&w, &sr, &held[i]);
     }
     while (held[2].positions.n == 0)
         world_take(&w);
-    sched_pause(j, false);
+    sched_cancel(j);
     world_finish(&w, &first, 1);
     world_finish(&w, held, 3);
     check_str(buf_as_str(&held[0].positions), STR("w0 p32 p64 p96 p100 "), "first in the queue");
@@ -219,14 +220,15 @@ static void sched_a_team_cannot_fill_the_queue(void **state)
         {"c", false}, {"d", true},  {"e", false}, {"", false}}; // 1 computed, 4 + 2 + 1 + 1 wait
     int32_t prompt[4] = {1, 2, 3, 4};
     int n = 0;
-    sc.n_ctx = 64;
+    sc.n_ctx = 4096;
     sc.max_seqs = 1;
     sc.max_waiting = 8;
-    world_open(&w, sc, 1024);
-    struct sched_request sr = world_request(prompt, 4, 2, 1);
+    world_open(&w, sc, 8192);
+    struct sched_request sr = world_request(prompt, 4, 0, 1); // it will not be done before the end
     sr.tenant = STR("first");
     struct sched_job *first = world_submit(&w, &sr, &held[n++]);
     sched_pause(first, true);
+    sr.max_tokens = 2;
     struct sched_counts counts;
     do // until it is in the batch
         sched_counts(w.sched, &counts);
@@ -241,7 +243,7 @@ static void sched_a_team_cannot_fill_the_queue(void **state)
             assert_int_equal(e.code, ERR_BUSY);
         }
     }
-    sched_pause(first, false);
+    sched_cancel(first);
     world_finish(&w, held, n);
     for (int i = 0; i < n; i++)
         result_free(&held[i]);

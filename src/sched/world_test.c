@@ -29,7 +29,7 @@ void world_open(struct world *w, struct sched_conf sc, size_t kv_tokens)
     ec.n_threads = 2;
     ec.kv_tokens = kv_tokens;
     ec.max_rows = sc.max_rows;
-    ec.max_logits = sc.max_seqs;
+    ec.max_logits = sc.max_seqs + 8;
     if (!engine_open(&w->engine, w->gguf, &ec, &e))
         fail_msg("%s", e.msg);
     w->out = queue_new(sched_out_capacity(&sc), true);
@@ -92,6 +92,10 @@ static void file_tokens(struct result *r, const struct sched_piece *p)
         const struct sched_token *t = &p->tokens[i];
         r->ids[c][r->n_ids[c]++] = t->id;
         buf_printf(line, " %d@%d", t->id, t->at);
+        if (t->logprob != 0)
+            buf_printf(line, "=%.9g", (double)t->logprob);
+        for (int k = 0; k < t->n_top; k++)
+            buf_printf(line, ",%d=%.9g", t->top[k].id, (double)t->top[k].logprob);
         if (p->what == SCHED_TEXT)
             assert_true(t->at >= last && (size_t)t->at < p->text.n);
         last = t->at;
