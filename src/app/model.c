@@ -141,7 +141,7 @@ static bool open_engine(struct app_model *m, const struct config *c, struct budg
     ec.n_threads = c->threads ? (int)c->threads : n_cpus();
     ec.kv_tokens = kv_tokens_of(m->gguf, c, sc.n_ctx, ec.kv_kind, budget);
     ec.max_rows = sc.max_rows;
-    ec.max_logits = sc.max_seqs;
+    ec.max_logits = sc.max_seqs + sc.free_rows;
     ec.n_ctx = sc.n_ctx;
     ec.budget = budget;
     if (!engine_open(&m->engine, m->gguf, &ec, e))
