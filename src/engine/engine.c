@@ -71,7 +71,9 @@ static bool open_weights(struct engine *en, const struct gguf *g, struct err *e)
         return false;
     en->w.mem_bytes = engine_plan_bytes(p);
     en->w.mem = take(en, BUDGET_WEIGHTS, en->w.mem_bytes, "the model's weights", e);
-    bool ok = en->w.mem && engine_pack(p, &en->w, g, en->pool, e);
+    bool ok = en->w.mem != NULL;
+    if (ok)
+        engine_pack(p, &en->w, g, en->pool);
     engine_plan_free(p);
     return ok;
 }

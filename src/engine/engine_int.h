@@ -112,14 +112,14 @@ struct engine_weights {
 /* Where every tensor goes: made by engine_plan, carried out by engine_pack. */
 struct engine_plan;
 
-/* Finds every tensor, checks its shape and type, and that no tensor is left over; no weights are
- * read.  w->layers is allocated. */
+/* Finds every tensor, checks its shape and type, the rope factors, and that no tensor is left over;
+ * no weights are read.  w->layers is allocated. */
 MUST_CHECK bool engine_plan(struct engine_plan **out, struct engine_weights *w,
                             const struct engine_hparams *h, const struct gguf *g, struct err *e);
 size_t engine_plan_bytes(const struct engine_plan *p); // of all weights in memory
 /* Packs into w->mem with all threads and drops the source's pages. */
-MUST_CHECK bool engine_pack(struct engine_plan *p, struct engine_weights *w, const struct gguf *g,
-                            struct kern_pool *pool, struct err *e);
+void engine_pack(struct engine_plan *p, struct engine_weights *w, const struct gguf *g,
+                 struct kern_pool *pool);
 void engine_plan_free(struct engine_plan *p);
 
 /* Frequencies of one kind of layer: angle of pair i at position p = p * freq[i]; cos and sin are

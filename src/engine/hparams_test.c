@@ -15,6 +15,7 @@ enum change {
     SET_INTS,
     DROP_TENSOR,
     ROWS,
+    ZEROS, // instead of the tensor's numbers
     ADD_TENSOR
 };
 
@@ -72,7 +73,8 @@ static void rewrite(const struct gguf *g, const struct row *r, struct buf *out)
             if (pass == 0)
                 gguf_put_tensor(w, t->name, t->type, t->n_dims, ne);
             else
-                assert_true(gguf_put_data(w, t->data, size, &e));
+                assert_true(
+                    gguf_put_data(w, hit && r->change == ZEROS ? zeros : t->data, size, &e));
         }
         const uint64_t ne[1] = {8};
         if (r->change == ADD_TENSOR && pass == 0)
@@ -207,6 +209,8 @@ static void engine_refuses_what_it_cannot_run(void **state)
          "blk.0.attn_sinks.weight: this tensor has no place in the llama family"},
         {"short rope factors", "tiny-llama3", ROWS, "rope_freqs.weight", 8, NULL,
          "rope_freqs.weight: its shape is 8"},
+        {"rope factors of 0", "tiny-llama3", ZEROS, "rope_freqs.weight", 0, NULL,
+         "rope_freqs.weight: rope factor 0 is 0"},
         {"window of words", "tiny-gemma3", SET_STR, "gemma3.attention.sliding_window", 0, "wide",
          "sliding_window: expected an integer"},
         {"flags for two layers", "tiny-gemma3", SET_INTS, "gemma3.attention.sliding_window_pattern",

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +72,6 @@ struct job {
     const float **vec;    // or NULL
     int from, rows, cols;
     size_t at;
-    bool divisors; // of rope frequencies: must be finite and not 0
 };
 
 struct engine_plan {
@@ -202,6 +202,18 @@ static bool plan_layers(struct engine_plan *p, struct engine_weights *w, struct 
     return true;
 }
 
+/* Frequencies are divided by these. */
+static bool check_divisors(const struct gguf_tensor *t, const char *name, int n, struct err *e)
+{
+    float v[ENGINE_MAX_HEAD_DIM / 2];
+    assert(n <= (int)COUNT(v));
+    kern_dequant_row(t->type, t->data, v, n);
+    for (int i = 0; i < n; i++)
+        if (!isfinite(v[i]) || v[i] == 0)
+            return err_set_at(e, ERR_INPUT, name, "rope factor %d is %g", i, (double)v[i]);
+    return true;
+}
+
 /* A vector outside the layers. */
 static bool plan_global(struct engine_plan *p, const char *name, int n, const float **vec,
                         bool optional, bool divisors, struct err *e)
@@ -213,9 +225,8 @@ static bool plan_global(struct engine_plan *p, const char *name, int n, const fl
         return err_set_at(e, ERR_INPUT, name, "the file lacks this tensor");
     if (wrong_shape(t, name, 0, n, e) || !plan_vec(p, t, name, 0, n, vec, e))
         return false;
-    p->jobs[p->n_jobs - 1].divisors = divisors;
     mark_used(p, t);
-    return true;
+    return !divisors || check_divisors(t, name, n, e);
 }
 
 static bool plan_globals(struct engine_plan *p, struct engine_weights *w, struct err *e)
@@ -331,16 +342,8 @@ static void pack_chunk(void *arg, int chunk, int worker)
     kern_pack(a->job->mat, a->src, from, int_min(from + PACK_PANELS, a->job->mat->n_panels));
 }
 
-static bool check_divisors(const struct job *j, const float *v, struct err *e)
-{
-    for (int i = 0; i < j->cols; i++)
-        if (!isfinite(v[i]) || v[i] == 0)
-            return err_set_at(e, ERR_INPUT, "rope factors", "factor %d is %g", i, (double)v[i]);
-    return true;
-}
-
-bool engine_pack(struct engine_plan *p, struct engine_weights *w, const struct gguf *g,
-                 struct kern_pool *pool, struct err *e)
+void engine_pack(struct engine_plan *p, struct engine_weights *w, const struct gguf *g,
+                 struct kern_pool *pool)
 {
     for (size_t i = 0; i < p->n_jobs; i++) {
         struct job *j = &p->jobs[i];
@@ -352,8 +355,6 @@ bool engine_pack(struct engine_plan *p, struct engine_weights *w, const struct g
             const unsigned char *src = j->t->data;
             kern_dequant_row(j->t->type, src + (size_t)j->from * (size_t)info->bytes, to, j->cols);
             *j->vec = to;
-            if (j->divisors && !check_divisors(j, to, e))
-                return false;
             continue;
         }
         struct pack_args args = {j, (const unsigned char *)j->t->data + (size_t)j->from * row};
@@ -365,5 +366,4 @@ bool engine_pack(struct engine_plan *p, struct engine_weights *w, const struct g
         if (last && j->t != w->embd)
             gguf_drop_pages(g, j->t);
     }
-    return true;
 }
