@@ -164,6 +164,25 @@ static bool check_bias(struct dialect *d, const struct openai_body *b, struct er
     return true;
 }
 
+/* The older role "function", which the shared reader takes, is none here. */
+static bool check_roles(const json_t *messages, struct err *e)
+{
+    size_t i;
+    json_t *m;
+    json_array_foreach(messages, i, m)
+    {
+        const char *role = json_string_value(json_object_get(m, "role"));
+        if (role && strcmp(role, "function") == 0) {
+            char place[64];
+            snprintf(place, sizeof place, "messages[%zu].role", i);
+            err_set_at(e, ERR_INPUT, place,
+                       "'%s' must be one of system, developer, user, assistant, tool", place);
+            return err_kind(e, "unsupported_value");
+        }
+    }
+    return true;
+}
+
 /* An answer's earlier thinking has two names. */
 static void rename_reasoning(json_t *messages)
 {
@@ -189,7 +208,8 @@ static bool rest_of_chat(struct dialect *d, const json_t *body, struct openai_bo
 {
     if (json_array_size(b->messages) > MESSAGES_MAX)
         return err_set_at(e, ERR_INPUT, "messages", "more than %d messages", MESSAGES_MAX);
-    if (!check_settings(d, body, b, e) || !check_tools(body, false, e))
+    if (!check_settings(d, body, b, e) || !check_tools(body, false, e) ||
+        !check_roles(b->messages, e))
         return false;
     if (b->max_tokens > 0) // counts before its other name
         b->max_completion_tokens = b->max_tokens;
