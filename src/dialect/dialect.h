@@ -62,6 +62,9 @@ void dialect_tick(struct dialect *d);
 /* The server stops: connections that wait for more requests close, each once it has none. */
 void dialect_drain(struct dialect *d);
 
+/* The tables of fields of all dialects, each between two marks, as docs/dialects.md has them. */
+void dialect_document(struct buf *out);
+
 int dialect_n_live(const struct dialect *d);
 
 #endif

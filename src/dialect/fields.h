@@ -24,8 +24,19 @@ struct field {
     size_t at;       // where in the caller's struct; for FIELD_REFUSE and FIELD_TAKE unused
     double min, max; // of numbers; both 0: any
     bool required;
-    const char *note; // for the reader of docs/dialects.md; FIELD_REFUSE: why, in the error
+    const char *note; // for docs/dialects.md; FIELD_REFUSE: why, in the error too
 };
+
+/* A table with what becomes of fields that are not in it, for docs/dialects.md. */
+struct field_set {
+    const char *name; // "openai.chat"
+    const struct field *fields;
+    size_t n;
+    const char *others;
+};
+
+/* Appends the table as Markdown: what is done, taken without effect, refused. */
+void fields_document(const struct field_set *set, struct buf *out);
 
 /* Reads `body` (an object) into the struct at `out`.  Absent and null fields leave it untouched.
  *   where    prefix of error places ("" or "stream_options.")

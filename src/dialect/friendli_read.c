@@ -277,3 +277,13 @@ bool friendli_read_completion(struct dialect *d, struct http_req *r, struct talk
     return openai_read_body(d, http_body(r), completion_fields, COUNT(completion_fields), NULL,
                             rest_of_completion, out, e);
 }
+
+const struct field_set friendli_chat_set = {"friendli.chat", chat_fields, COUNT(chat_fields),
+                                            "ignored, named in `X-Confab-Ignored`"};
+
+const struct field_set friendli_assisted_set = {
+    "friendli.assisted", tools_fields, COUNT(tools_fields), "ignored, named in `X-Confab-Ignored`"};
+
+const struct field_set friendli_completion_set = {"friendli.completions", completion_fields,
+                                                  COUNT(completion_fields),
+                                                  "ignored, named in `X-Confab-Ignored`"};

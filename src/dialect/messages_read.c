@@ -545,3 +545,6 @@ bool messages_read(const struct manner *m, size_t max_request, str text, bool co
     }
     return ok;
 }
+
+const struct field_set messages_set = {"messages", body_fields, COUNT(body_fields),
+                                       "ignored, named in `X-Confab-Ignored`"};

@@ -301,3 +301,8 @@ static const struct route routes[] = {
 };
 
 const struct brand nugen_brand = {"nugen", routes, COUNT(routes), nugen_error};
+
+const struct field_set nugen_chat_set = {"nugen.chat", chat_fields, COUNT(chat_fields), "ignored"};
+
+const struct field_set nugen_completion_set = {"nugen.completions", completion_fields,
+                                               COUNT(completion_fields), "ignored"};

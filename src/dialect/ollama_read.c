@@ -271,3 +271,13 @@ bool ollama_read_generate(struct dialect *d, struct http_req *r, struct talk_ord
 {
     return read_body(d, r, generate_fields, COUNT(generate_fields), generate_prompt, out, e);
 }
+
+const struct field_set ollama_chat_set = {"ollama.chat", chat_fields, COUNT(chat_fields),
+                                          "ignored, named in `X-Confab-Ignored`"};
+
+const struct field_set ollama_generate_set = {"ollama.generate", generate_fields,
+                                              COUNT(generate_fields),
+                                              "ignored, named in `X-Confab-Ignored`"};
+
+const struct field_set ollama_options_set = {"ollama.options", option_fields, COUNT(option_fields),
+                                             "ignored, named in `X-Confab-Ignored`"};

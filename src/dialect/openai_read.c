@@ -590,3 +590,10 @@ bool openai_read_completion(struct dialect *d, str body, struct talk_order *out,
     return openai_read_body(d, body, completion_fields, COUNT(completion_fields), NULL,
                             rest_of_completion, out, e);
 }
+
+const struct field_set openai_chat_set = {"openai.chat", chat_fields, COUNT(chat_fields),
+                                          "ignored, named in `X-Confab-Ignored`"};
+
+const struct field_set openai_completion_set = {"openai.completions", completion_fields,
+                                                COUNT(completion_fields),
+                                                "ignored, named in `X-Confab-Ignored`"};

@@ -393,3 +393,8 @@ static const struct route routes[] = {
 };
 
 const struct brand paddler_brand = {"paddler", routes, COUNT(routes), paddler_error};
+
+const struct field_set paddler_chat_set = {"paddler.chat", chat_fields, COUNT(chat_fields),
+                                           "400, and so are null and `4.0` for 4"};
+
+const struct field_set paddler_raw_set = {"paddler.raw", raw_fields, COUNT(raw_fields), "400"};

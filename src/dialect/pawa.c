@@ -226,3 +226,6 @@ static const struct route routes[] = {
 };
 
 const struct brand pawa_brand = {"pawa", routes, COUNT(routes), pawa_error};
+
+const struct field_set pawa_set = {"pawa.chat", fields, COUNT(fields),
+                                   "ignored, named in `X-Confab-Ignored`"};

@@ -282,3 +282,7 @@ bool responses_read(struct dialect *d, struct http_req *r, struct talk_order *ou
     return openai_read_body(d, http_body(r), responses_fields, COUNT(responses_fields), NULL, rest,
                             out, e);
 }
+
+const struct field_set responses_set = {"openai.responses", responses_fields,
+                                        COUNT(responses_fields),
+                                        "ignored, named in `X-Confab-Ignored`"};

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "app/config.h"
+#include "dialect/dialect.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,10 +39,11 @@ static int help(FILE *to)
     return to == stdout ? 0 : 2;
 }
 
-static int markdown(void)
+/* Generated parts of docs/: see scripts/check-docs. */
+static int document(void (*write)(struct buf *out))
 {
-    struct buf text = BUF_INIT(65536);
-    config_markdown(&text);
+    struct buf text = BUF_INIT((size_t)1 << 20);
+    write(&text);
     fputs(buf_cstr(&text), stdout);
     buf_free(&text);
     return 0;
@@ -51,7 +53,9 @@ int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "help") == 0 && argc > 2 && strcmp(argv[2], "--markdown") == 0)
-        return markdown();
+        return document(config_markdown);
+    if (strcmp(name, "help") == 0 && argc > 2 && strcmp(argv[2], "--dialects") == 0)
+        return document(dialect_document);
     for (size_t i = 0; i < COUNT(commands); i++) {
         bool asked = strcmp(name, commands[i].name) == 0;
         bool help_asked =
