@@ -14,6 +14,13 @@ enum verdict {
     BROKEN, // it is none after all
 };
 
+/* A grammar that is being put together. */
+struct chat_grammar {
+    struct gram_build *b;
+    const struct chat_template *t;
+    const struct chat_request *r;
+};
+
 /* How calls look in a model's output.  One row a format; strings are NULL where there is none. */
 struct chat_notation {
     const char *name;
@@ -41,7 +48,11 @@ struct chat_notation {
      * more begins with `next`; `last` stands behind them all. */
     struct {
         const char *opener, *before, *middle, *after, *next, *last;
+        const char *answer; // stands before text; NULL: nothing does
     } form;
+    /* How arguments look; NULL: JSON by the schema. */
+    const struct gram_node *(*arguments)(struct chat_grammar *g, const json_t *schema);
+    const struct chat_thinking *thinking; // instead of a pair from the template's text
 };
 
 /* The first that claims a template is its own. */
@@ -58,6 +69,10 @@ const struct chat_thinking *chat_thinking_of(str source);
 /* template.c */
 const struct chat_notation *chat_template_notation(const struct chat_template *t);
 const struct chat_thinking *chat_template_thinking(const struct chat_template *t);
+const struct tok *chat_template_tok(const struct chat_template *t);
+
+/* plain_tools.c: the conversation for a template without tools; a new array. */
+json_t *chat_plain_tools(const json_t *messages, const json_t *tools);
 
 /* Where a JSON value ends that comes in pieces; strict enough to count brackets. */
 struct json_scan {
@@ -142,6 +157,10 @@ str chat_tool_name(const json_t *tool);
 
 /* How much of the text belongs to the JSON value, begun or gone on with; *end: it is complete. */
 size_t chat_scan_json(struct json_scan *s, str text, bool *end);
+
+/* constrain.c */
+/* Marks as the model writes them: text, and control tokens. */
+const struct gram_node *chat_gram_mark(struct chat_grammar *g, const char *text);
 
 /* parse_json.c */
 /* A JSON string that stands there: decoded into *out.  At most STRING_MAX bytes. */

@@ -9,6 +9,7 @@
 #define CHAT_OUTPUT_H
 
 #include "chat/template.h"
+#include "gram/gram.h"
 
 struct chat_parser;
 
@@ -36,12 +37,27 @@ enum chat_finish chat_parser_end(struct chat_parser *p, enum chat_finish why);
 
 size_t chat_parser_n_reasoning(const struct chat_parser *p); // tokens of thinking so far
 
+/* What the answer may be, as an automaton: thinking first where the model thinks, then text, the
+ * calls that the request's tools and its choice among them allow, arguments that their schemas
+ * accept, or the format that is asked for.
+ *   v      the vocabulary of t's tokenizer
+ *   *out   held for the caller; NULL: anything may come
+ *   ERR_INPUT  where = "response_format", "tools[2].function.parameters/properties/a/pattern" ...:
+ *              the keyword that cannot be enforced
+ *   ERR_LIMIT  as gram_compile */
+MUST_CHECK bool chat_constraint(const struct chat_template *t, const struct gram_vocab *v,
+                                const struct chat_request *r, const struct chat_start *start,
+                                struct gram **out, struct err *e);
+
 /* Does the request's answer need reading at all?  A completion and raw text do not. */
 bool chat_needs_parser(const struct chat_request *r);
 
 /* The control tokens whose text must be part of the answer's text, for the parser to see them.
  *   ids  [n] borrowed from the template */
 size_t chat_visible_tokens(const struct chat_template *t, const int32_t **ids);
+
+/* Was the template made for tools?  Others get them in words of ours. */
+bool chat_takes_tools(const struct chat_template *t);
 
 /* The name of the template's call format ("hermes"), and of its thinking ("<think>"); "" for none.
  */

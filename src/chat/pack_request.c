@@ -86,6 +86,7 @@ static const struct field {
     F(ignore_eos, KIND_BOOL),
     F(no_answer, KIND_BOOL),
     F(raw_text, KIND_BOOL),
+    F(thinking_as_text, KIND_BOOL),
     WORD(format, formats),
     F(format_schema, KIND_JSON),
     F(format_source, KIND_STR),

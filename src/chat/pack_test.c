@@ -35,7 +35,7 @@ static struct chat_request *full_request(void)
     r->stops[1] = STR("STOP");
     r->n_ends = 1;
     r->ends = ids + 1;
-    r->ignore_eos = r->no_answer = r->raw_text = true;
+    r->ignore_eos = r->no_answer = r->raw_text = r->thinking_as_text = true;
     r->format = CHAT_FORMAT_REGEX;
     r->format_schema = json_parse(STR("{\"type\":\"object\"}"), &e);
     r->format_source = STR("a+");

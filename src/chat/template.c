@@ -44,6 +44,7 @@ struct chat_template {
     struct jinja *jinja;
     char *source;
     bool own;
+    bool plain_tools;  // it knows no tools
     json_t *bos, *eos; // strings
     const struct chat_notation *format;
     const struct chat_thinking *thinking;
@@ -117,7 +118,10 @@ bool chat_template_open(struct chat_template **out, const struct gguf *g, const 
     t->bos = token_text(tok, tok_bos(tok));
     t->eos = token_text(tok, tok_eos(tok));
     t->format = chat_notation_of(text);
-    t->thinking = chat_thinking_of(text);
+    t->plain_tools = !jinja_mentions(jinja, STR("tools"));
+    if (!t->format || t->plain_tools)
+        t->format = chat_notation_of(STR("<tool_call>")); // the one most models know
+    t->thinking = t->format && t->format->thinking ? t->format->thinking : chat_thinking_of(text);
     find_visible(t);
     *out = t;
     return true;
@@ -143,6 +147,16 @@ const struct chat_notation *chat_template_notation(const struct chat_template *t
 const struct chat_thinking *chat_template_thinking(const struct chat_template *t)
 {
     return t->thinking;
+}
+
+const struct tok *chat_template_tok(const struct chat_template *t)
+{
+    return t->tok;
+}
+
+bool chat_takes_tools(const struct chat_template *t)
+{
+    return !t->plain_tools;
 }
 
 const char *chat_notation_name(const struct chat_template *t)
@@ -228,6 +242,10 @@ static bool render(const struct chat_template *t, const struct chat_request *r,
     struct jinja_var vars[EXTRA_VARS];
     size_t n = 0;
     json_t *none = json_null();
+    json_t *plain = t->plain_tools ? chat_plain_tools(messages, r->tools) : NULL;
+    bool ok = false;
+    if (plain)
+        messages = plain;
     vars[n++] = (struct jinja_var){"messages", messages, false};
     vars[n++] = (struct jinja_var){"tools", r->tools ? r->tools : none, false};
     vars[n++] = (struct jinja_var){"documents", none, false};
@@ -237,14 +255,17 @@ static bool render(const struct chat_template *t, const struct chat_request *r,
     vars[n++] = (struct jinja_var){"bos_token", t->bos, true};
     vars[n++] = (struct jinja_var){"eos_token", t->eos, true};
     if (!add_args(r->template_args, vars, &n, e))
-        return false;
-    if (!jinja_render(t->jinja, vars, n, clock_unix_ms() / 1000, jinja_limits_default(), out, e)) {
+        goto done;
+    ok = jinja_render(t->jinja, vars, n, clock_unix_ms() / 1000, jinja_limits_default(), out, e);
+    if (!ok) {
         if (e->where[0])
             err_ctx(e, "the model's chat template, line %s", e->where);
         snprintf(e->where, sizeof e->where, "messages");
-        return err_kind(e, "template_failed");
+        err_kind(e, "template_failed");
     }
-    return true;
+done:
+    json_decref(plain);
+    return ok;
 }
 
 /* Cuts out right behind the last answer, so that its turn stays open. */

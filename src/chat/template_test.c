@@ -198,9 +198,10 @@ static void chat_template_errors_say_where(void **state)
 }
 
 /* "s4 u2 t1": messages by the first letter of their role and the bytes of their content. */
-/* ChatML without tools. */
+/* ChatML that shows results like any other message. */
 static const char plain[] =
-    "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' "
+    "{%- set t = tools -%}{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content "
+    "+ '<|im_end|>\\n' "
     "-}}{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif "
     "-%}";
 
@@ -286,6 +287,80 @@ static void chat_earlier_turns_leave_until_it_fits(void **state)
     }
 }
 
+/* A template that knows no tools gets them in words that any model can read. */
+static void chat_tells_tools_in_plain_words(void **state)
+{
+    static const char bare[] =
+        "{%- for m in messages -%}[{{ m.role }}|{{ m.content }}]{%- endfor -%}";
+    struct world w;
+    struct jinja_out out;
+    struct err e;
+    (void)state;
+    world_open(&w, bare);
+    struct chat_request *r = chat_request_new(1000);
+    r->tools = json_parse(STR("[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"), &e);
+    r->messages = json_parse(
+        STR("[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"\","
+            "\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":{\"a\":1}}},"
+            "{\"id\":\"2\",\"function\":{\"name\":\"f\",\"arguments\":{}}}]},{\"role\":\"tool\","
+            "\"content\":\"x\"},{\"role\":\"tool\",\"content\":\"y\"}]"),
+        &e);
+    jinja_out_init(&out, 10000);
+    assert_true(chat_render(w.tmpl, r, &out, &e));
+    check_bytes(&out.text,
+                "[system|Tools:\n<tools>\n{\"name\": \"f\"}\n</tools>\nTo call one, write\n"
+                "<tool_call>\n{\"name\": its name, \"arguments\": an object}\n</tool_call>][user|q]"
+                "[assistant|<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": "
+                "1}}\n</tool_call>\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n"
+                "</tool_call>][user|<tool_response>\nx\n</tool_response>\n<tool_response>\ny\n"
+                "</tool_response>]",
+                "plain words");
+    jinja_out_free(&out);
+    chat_request_free(r);
+    world_close(&w);
+}
+
+/* What the prompt's end says about the model's thinking. */
+static void chat_sees_thinking_begin(void **state)
+{
+#define THINKER(end) "{%- for m in messages -%}[{{ m.content }}]{%- endfor -%}" end
+    static const struct {
+        const char *name, *template, *content;
+        bool continued, thinking, settled;
+    } rows[] = {
+        {"opened", THINKER("{{ '<think>\\n' }}"), "q", false, true, false},
+        {"closed", THINKER("{{ '<think>\\n\\n</think>\\n' }}"), "q", false, false, true},
+        {"neither", THINKER("{% if false %}<think>{% endif %}a:"), "q", false, false, false},
+        {"a user's words do not count", THINKER("{% if false %}<think>{% endif %}a:"), "<think>",
+         false, false, false},
+        {"a template's words before do not", THINKER("In <think> tags. a:"), "q", false, false,
+         false},
+        {"continued in it", THINKER("{% if false %}<think>{% endif %}"), "<think>x", true, true,
+         false},
+        {"continued behind it", THINKER("{% if false %}<think>{% endif %}"), "<think>x</think>y",
+         true, false, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct world w;
+        struct tok_ids ids;
+        struct chat_start start;
+        struct err e;
+        world_open(&w, rows[i].template);
+        struct chat_request *r = chat_request_new(1000);
+        r->messages = json_pack("[{ssss}]", "role", rows[i].continued ? "assistant" : "user",
+                                "content", rows[i].content);
+        r->continue_final = rows[i].continued;
+        tok_ids_init(&ids, 1000);
+        assert_true(chat_prepare(w.tmpl, r, 0, &ids, &start, &e));
+        if (start.thinking != rows[i].thinking || start.settled != rows[i].settled)
+            fail_msg("%s: thinking %d, settled %d", rows[i].name, start.thinking, start.settled);
+        tok_ids_free(&ids);
+        chat_request_free(r);
+        world_close(&w);
+    }
+}
+
 /* More tokens than can be counted are too many, not an error, as long as something may leave. */
 static void chat_what_cannot_be_counted_can_leave(void **state)
 {
@@ -339,6 +414,8 @@ static void chat_a_prompt_may_hold_control_tokens(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(chat_tells_tools_in_plain_words),
+    cmocka_unit_test(chat_sees_thinking_begin),
     cmocka_unit_test(chat_earlier_turns_leave_until_it_fits),
     cmocka_unit_test(chat_what_cannot_be_counted_can_leave),
     cmocka_unit_test(chat_a_prompt_may_hold_control_tokens),

@@ -2,6 +2,7 @@
 #ifndef DIALECT_DIALECT_INT_H
 #define DIALECT_DIALECT_INT_H
 
+#include "chat/output.h"
 #include "dialect/dialect.h"
 #include "json/json.h"
 

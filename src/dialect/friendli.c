@@ -33,7 +33,7 @@ static const struct field render_fields[] = {
     {"messages", FIELD_ARRAY, AT(messages), .required = true},
     {"chat_template_kwargs", FIELD_OBJECT, AT(spare)},
     {"reasoning_effort", FIELD_ANY, AT(spare)},
-    {"tools", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"tools", FIELD_ARRAY, AT(spare)},
 };
 
 /* One endpoint: its fields, and what it makes of them (the text or the list behind the colon). */
@@ -98,7 +98,8 @@ static bool make_prompt(struct dialect *d, const struct run_model *m, const json
     struct jinja_out text;
     jinja_out_init(&text, ANSWER_MAX / 8);
     cr->messages = openai_messages(in->messages, e);
-    bool ok = cr->messages && openai_chat_shape(body, cr, e) && chat_render(m->tmpl, cr, &text, e);
+    bool ok = cr->messages && tools_read_list(json_object_get(body, "tools"), cr, e) &&
+              openai_chat_shape(body, cr, e) && chat_render(m->tmpl, cr, &text, e);
     json_write_str(out, buf_as_str(&text.text), JSON_PLAIN);
     jinja_out_free(&text);
     chat_request_free(cr);
@@ -168,11 +169,13 @@ static void serve_models(struct dialect *d, struct http_req *r, str segment)
         json_write_str(&out, str_c(m->name), JSON_PLAIN);
         buf_printf(&out,
                    ",\"created\":%lld,\"context_length\":%d,\"max_completion_tokens\":%d,"
-                   "\"functionality\":{\"tool_call\":false,\"builtin_tool\":false,"
-                   "\"parallel_tool_call\":false,\"structured_output\":false},"
+                   "\"functionality\":{\"tool_call\":%s,\"builtin_tool\":false,"
+                   "\"parallel_tool_call\":%s,\"structured_output\":false},"
                    "\"pricing\":{\"input\":\"0\",\"output\":\"0\",\"prompt\":\"0\","
                    "\"completion\":\"0\"}}",
-                   (long long)m->created_unix, sched_n_ctx(m->sched), sched_n_ctx(m->sched) - 1);
+                   (long long)m->created_unix, sched_n_ctx(m->sched), sched_n_ctx(m->sched) - 1,
+                   chat_takes_tools(m->tmpl) ? "true" : "false",
+                   chat_takes_tools(m->tmpl) ? "true" : "false");
     }
     buf_c(&out, "]}");
     http_reply(r, 200, "application/json", buf_as_str(&out));

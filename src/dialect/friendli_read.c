@@ -27,14 +27,15 @@
         {"reasoning_budget", FIELD_REFUSE, .note = "a bound on thinking is not built yet"},        \
         {"reasoning_effort", FIELD_ANY, AT(spare)}, {"tool_choice", FIELD_ANY, AT(spare)},         \
         {"tools", FIELD_ARRAY, AT(spare)}, {"response_format", FIELD_OBJECT, AT(spare)},           \
+        {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},                                         \
         {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},                 \
         {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},             \
         {"functions", FIELD_REFUSE, .note = "use 'tools'"},                                        \
         {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"}, {"audio", FIELD_TAKE},       \
         {"modalities", FIELD_TAKE}, {"prediction", FIELD_TAKE},                                    \
-        {"web_search_options", FIELD_TAKE}, {"verbosity", FIELD_TAKE},                             \
+        {"web_search_options", FIELD_TAKE},                                                        \
     {                                                                                              \
-        "parallel_tool_calls", FIELD_TAKE                                                          \
+        "verbosity", FIELD_TAKE                                                                    \
     }
 
 static const struct field chat_fields[] = {STRICT_FIELDS, OPENAI_SHARED_FIELDS, CHAT_FIELDS};
@@ -77,7 +78,7 @@ static bool is_server_tool(const char *type)
     return false;
 }
 
-/* Every tool is refused by its name and the reason for it. */
+/* Tools that are no functions are refused by their name and the reason for it. */
 static bool check_tools(const json_t *body, bool assisted, struct err *e)
 {
     const json_t *tools = json_object_get(body, "tools"), *tool;
@@ -108,11 +109,6 @@ static bool check_tools(const json_t *body, bool assisted, struct err *e)
         }
         err_set_at(e, ERR_INPUT, place, "the tool '%s' is not available on this server", type);
         return err_kind(e, "tool_unavailable");
-    }
-    if (n) {
-        err_set_at(e, ERR_INPUT, "tools",
-                   "'tools' is not supported here: tool calls are not built yet");
-        return err_kind(e, "unsupported_value");
     }
     return true;
 }
@@ -215,7 +211,12 @@ static bool rest_of_chat(struct dialect *d, const json_t *body, struct openai_bo
         b->max_completion_tokens = b->max_tokens;
     if (!openai_rest_of_chat(d, body, b, out, e))
         return false;
-    rename_reasoning(out->request->messages);
+    struct chat_request *r = out->request;
+    rename_reasoning(r->messages);
+    if (r->tool_choice == CHAT_TOOLS_NONE) { // they are not shown to the model either
+        json_decref(r->tools);
+        r->tools = NULL;
+    }
     return true;
 }
 

@@ -75,6 +75,7 @@ static const struct field body_fields[] = {
 struct reader {
     const struct manner *m;
     bool counting;
+    bool demands_call; // response_format asks for one
     struct body b;
     struct talk_order *out;
     struct messages_more *more;
@@ -228,7 +229,7 @@ static bool read_budget(struct reader *x, struct err *e)
     if (x->m->strict && !x->counting && n >= x->b.max_tokens)
         return bad(e, "thinking.budget_tokens", "out_of_range",
                    "'thinking.budget_tokens' must be less than 'max_tokens'");
-    ignore(x, "thinking.budget_tokens");
+    x->out->request->reasoning_budget = n > INT32_MAX ? INT32_MAX : (int)n;
     return true;
 }
 
@@ -325,9 +326,8 @@ static bool read_format(struct reader *x, struct err *e)
     if (json_array_size(x->b.tools) == 0)
         return bad(e, "response_format", "invalid_value",
                    "'response_format' asks for a tool call, but there are no tools");
-    return bad(e, "response_format", "unsupported_value",
-               "'response_format' is not supported here beyond text: constrained answers are not "
-               "built yet");
+    x->demands_call = true;
+    return true;
 }
 
 static json_t *first_of(const json_t *object, const char *name, const char *other)
@@ -410,6 +410,11 @@ static bool read_choice(struct reader *x, json_t *names, struct err *e)
     static const char *const types[] = {"auto", "any", "tool", "none"};
     const json_t *choice = x->b.choice ? x->b.choice : x->b.choice2;
     const char *name = word_of(choice, "name");
+    const json_t *single = json_object_get(choice, "disable_parallel_tool_use");
+    if (single && !json_is_null(single) && !json_is_boolean(single))
+        return bad(e, "tool_choice.disable_parallel_tool_use", "invalid_type",
+                   "'tool_choice.disable_parallel_tool_use' must be a boolean");
+    x->out->request->one_call = json_is_true(single);
     x->more->choice = choice ? one_of(word_of(choice, "type"), types, COUNT(types)) : "auto";
     if (choice && !json_object_get(choice, "type"))
         x->more->choice = "auto";
@@ -429,6 +434,23 @@ static bool read_choice(struct reader *x, json_t *names, struct err *e)
     return true;
 }
 
+/* The neutral choice.  A call is demanded once: not right behind a result. */
+static bool choose(struct reader *x, struct err *e)
+{
+    struct chat_request *r = x->out->request;
+    const json_t *last = json_array_get(r->messages, json_array_size(r->messages) - 1);
+    bool result = strcmp(word_of(last, "role"), "tool") == 0 && !x->m->strict;
+    const char *name = word_of(x->b.choice ? x->b.choice : x->b.choice2, "name");
+    const char *named = x->demands_call ? word_of(x->b.format, "name") : NULL;
+    if (strcmp(x->more->choice, "tool") == 0)
+        return tools_name_choice(str_c(name), r, e);
+    if (named)
+        return tools_name_choice(str_c(named), r, e);
+    if (x->demands_call || (strcmp(x->more->choice, "any") == 0 && !result))
+        r->tool_choice = CHAT_TOOLS_REQUIRED;
+    return true;
+}
+
 static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
 {
     bool none = strcmp(x->more->choice, "none") == 0;
@@ -444,11 +466,6 @@ static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
     }
     if (json_array_size(tools) == 0 || none)
         return true;
-    if (!x->counting) {
-        bad(e, "tools", "unsupported_value",
-            "'tools' is not supported here: tool calls are not built yet");
-        return err_kind(e, "INVALID_REQUEST_TOOL_SUPPORTED_ERROR");
-    }
     x->more->tooled = true;
     if (strcmp(x->more->choice, "tool") == 0) { // only the chosen one is offered
         const json_t *choice = x->b.choice ? x->b.choice : x->b.choice2;
@@ -459,7 +476,7 @@ static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
                 json_array_remove(tools, i);
     }
     x->out->request->tools = json_incref(tools);
-    return true;
+    return choose(x, e);
 }
 
 static bool read_tools(struct reader *x, struct err *e)

@@ -115,10 +115,6 @@ bool messages_order(struct dialect *d, struct http_req *r, const struct manner *
     }
     use_model_defaults(model, more, cr);
     set_thinking(model, more, cr);
-    if ((more->calls || more->tooled) && !chat_template_mentions(model->tmpl, "tool_calls") &&
-        !chat_template_mentions(model->tmpl, "tools"))
-        messages_late(more, "messages", "INVALID_REQUEST_TOOL_SUPPORTED_ERROR",
-                      "this model's chat template knows no tool calls");
     return true;
 }
 

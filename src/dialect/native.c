@@ -37,7 +37,7 @@ static const struct field template_fields[] = {
     {"add_generation_prompt", FIELD_ANY, AT(content_any)},
     {"continue_final_message", FIELD_ANY, AT(content_any)},
     {"reasoning_effort", FIELD_ANY, AT(content_any)},
-    {"tools", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"tools", FIELD_ARRAY, AT(content_any)},
 };
 
 /* Body, fields and model; *body is the caller's to release when true. */
@@ -171,7 +171,8 @@ static void serve_apply_template(struct dialect *d, struct http_req *r, str segm
         struct jinja_out text;
         jinja_out_init(&text, ANSWER_MAX / 8);
         cr->messages = openai_messages(in.messages, &e);
-        ok = cr->messages && openai_chat_shape(body, cr, &e) && chat_render(m->tmpl, cr, &text, &e);
+        ok = cr->messages && tools_read_list(json_object_get(body, "tools"), cr, &e) &&
+             openai_chat_shape(body, cr, &e) && chat_render(m->tmpl, cr, &text, &e);
         buf_c(&out, "{\"prompt\":");
         json_write_str(&out, buf_as_str(&text.text), JSON_PLAIN);
         buf_c(&out, "}");

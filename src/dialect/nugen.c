@@ -10,10 +10,10 @@
 
 struct body {
     str model, overflow;
-    const json_t *messages, *prompt, *stop, *seed, *tool_choice, *reasoning;
+    const json_t *messages, *prompt, *stop, *seed, *tools, *tool_choice, *reasoning;
     int64_t max_tokens, truncate_len, top_k, n;
     double temperature, top_p;
-    bool stream;
+    bool stream, parallel;
 };
 
 #define AT(member) offsetof(struct body, member)
@@ -35,8 +35,9 @@ static const struct field chat_fields[] = {
     {"stream", FIELD_BOOL, AT(stream)},
     {"stop", FIELD_ANY, AT(stop)},
     {"seed", FIELD_ANY, AT(seed)},
-    {"tools", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"tools", FIELD_ARRAY, AT(tools)},
     {"tool_choice", FIELD_ANY, AT(tool_choice)},
+    {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},
     {"reasoning", FIELD_OBJECT, AT(reasoning)},
     {"context_length_exceeded_behavior", FIELD_STR, AT(overflow)},
 };
@@ -117,12 +118,12 @@ static bool check_messages(struct body *b, struct chat_request *r, struct faults
     return true;
 }
 
-static void check_choice(const struct body *b, struct faults *f)
+static void check_choice(const struct body *b, struct chat_request *r, struct faults *f)
 {
-    const char *word = json_string_value(b->tool_choice);
-    if (b->tool_choice && !(word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0)))
-        add_fault(f, "tool_choice", "value_error",
-                  "is not supported here: tool calls are not built yet");
+    struct err e;
+    r->one_call = !b->parallel;
+    if (!tools_read_list(b->tools, r, &e) || !tools_read_choice(b->tool_choice, r, &e))
+        add_fault(f, e.where, "value_error", e.msg);
     if (b->overflow.n && !str_eqc(b->overflow, "truncate"))
         add_fault(f, "context_length_exceeded_behavior", "literal_error",
                   "can only be 'truncate' here: max_tokens is lowered to what fits");
@@ -195,7 +196,7 @@ static bool read_fields(const struct field *fields, size_t n, const json_t *body
             add_fault(f, "prompt", "value_error", why.msg);
     }
     check_shared(b, out->request, f);
-    check_choice(b, f);
+    check_choice(b, out->request, f);
     check_reasoning(b, out, f);
     return true;
 }
@@ -207,7 +208,8 @@ static bool read_body(struct dialect *d, struct http_req *req, bool chat, int ma
                      .truncate_len = TRUNCATE_LEN,
                      .n = 1,
                      .temperature = 1,
-                     .top_p = 1};
+                     .top_p = 1,
+                     .parallel = true};
     struct faults faults = {.n = 0};
     *out = (struct talk_order){0};
     json_t *body = dialect_parse_body(req, e);

@@ -57,6 +57,16 @@ static void write_digest(const struct run_model *m, struct buf *out)
     }
 }
 
+static void write_capabilities(const struct run_model *m, struct buf *out)
+{
+    buf_c(out, ",\"capabilities\":[\"completion\"");
+    if (chat_takes_tools(m->tmpl))
+        buf_c(out, ",\"tools\"");
+    if (chat_template_mentions(m->tmpl, "enable_thinking"))
+        buf_c(out, ",\"thinking\"");
+    buf_char(out, ']');
+}
+
 static void write_model(const struct run_model *m, bool loaded, struct buf *out)
 {
     for (int i = 0; i < 2; i++) {
@@ -79,7 +89,7 @@ static void write_model(const struct run_model *m, bool loaded, struct buf *out)
                    "\"context_length\":%d",
                    sched_n_ctx(m->sched));
     else
-        buf_c(out, ",\"capabilities\":[\"completion\"]");
+        write_capabilities(m, out);
     buf_char(out, '}');
 }
 
@@ -165,10 +175,8 @@ static void serve_show(struct dialect *d, struct http_req *r, str segment)
     write_details(m, &out);
     buf_c(&out, ",\"model_info\":");
     write_info(m->gguf, &out);
-    buf_c(&out, ",\"capabilities\":[\"completion\"");
-    if (chat_template_mentions(m->tmpl, "enable_thinking"))
-        buf_c(&out, ",\"thinking\"");
-    buf_c(&out, "],\"modified_at\":");
+    write_capabilities(m, &out);
+    buf_c(&out, ",\"modified_at\":");
     ollama_write_time(m->created_unix * 1000, &out);
     buf_char(&out, '}');
     http_reply(r, 200, "application/json", buf_as_str(&out));

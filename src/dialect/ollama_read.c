@@ -4,7 +4,7 @@
 
 struct body {
     str model, prompt, system;
-    const json_t *messages, *options, *think, *format, *keep_alive;
+    const json_t *messages, *tools, *options, *think, *format, *keep_alive;
     bool stream, truncate, raw;
 };
 
@@ -32,7 +32,7 @@ struct options {
 static const struct field chat_fields[] = {
     SHARED,
     {"messages", FIELD_ARRAY, AT(messages)},
-    {"tools", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"tools", FIELD_ARRAY, AT(tools)},
 };
 
 static const struct field generate_fields[] = {
@@ -167,6 +167,10 @@ static json_t *own_messages(const json_t *messages, struct err *e)
         if (json_is_string(thinking) && json_string_length(thinking) > 0)
             json_object_set(m, "reasoning_content", thinking);
         json_object_del(m, "thinking");
+        json_t *tool = json_object_get(m, "tool_name");
+        if (json_is_string(tool))
+            json_object_set(m, "name", tool);
+        json_object_del(m, "tool_name");
         json_object_del(m, "images");
     }
     out = openai_messages(copy, e);
@@ -198,7 +202,7 @@ static bool chat_prompt(const struct body *b, const struct run_model *m, struct 
     if (!r->messages)
         return false;
     r->add_generation_prompt = true;
-    return true;
+    return tools_read_list(b->tools, r, e);
 }
 
 static bool generate_prompt(const struct body *b, const struct run_model *m, struct talk_order *out,

@@ -21,6 +21,7 @@ struct openai_body {
     double frequency_penalty, presence_penalty, xtc_threshold, xtc_probability;
     bool add_generation_prompt, continue_final;
     bool parse_reasoning, include_reasoning; // true unless said otherwise
+    bool parallel;                           // true unless said otherwise
 };
 
 #define OPENAI_AT(member) offsetof(struct openai_body, member)

@@ -25,6 +25,10 @@ static const struct field chat_fields[] = {
     {"continue_final_message", FIELD_BOOL, AT(continue_final)},
     {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
     {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
+    {"tools", FIELD_ARRAY, AT(spare)},
+    {"tool_choice", FIELD_ANY, AT(spare)},
+    {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},
+    {"reasoning_effort", FIELD_ANY, AT(spare)},
     {"functions", FIELD_REFUSE, .note = "use 'tools'"},
     {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"},
     {"audio", FIELD_REFUSE, .note = "answers are text only"},
@@ -59,7 +63,8 @@ struct openai_body openai_body_default(void)
                                 .repeat_penalty = 1,
                                 .add_generation_prompt = true,
                                 .parse_reasoning = true,
-                                .include_reasoning = true};
+                                .include_reasoning = true,
+                                .parallel = true};
 }
 
 static bool no_memory(struct err *e)
@@ -300,7 +305,7 @@ static const struct {
     bool needs_content;
 } roles[] = {
     {"system", "system", true}, {"developer", "system", true},     {"user", "user", true},
-    {"tool", "tool", true},     {"assistant", "assistant", false}, {"function", "tool", false},
+    {"tool", "tool", true},     {"assistant", "assistant", false},
 };
 
 static bool read_content(const json_t *in, json_t *out, bool needed, const char *place,
@@ -341,11 +346,6 @@ static json_t *read_message(const json_t *in, size_t i, struct err *e)
     json_object_set_new(out, "role", json_string(roles[k].as));
     snprintf(place, sizeof place, "messages[%zu].content", i);
     bool ok = read_content(in, out, roles[k].needs_content, place, e);
-    if (ok && strcmp(roles[k].name, "tool") == 0 &&
-        !json_is_string(json_object_get(in, "tool_call_id"))) {
-        snprintf(place, sizeof place, "messages[%zu].tool_call_id", i);
-        ok = bad_message(e, place, "must be a string: the id of the call that this answers");
-    }
     const json_t *calls = json_object_get(in, "tool_calls");
     json_object_del(out, "tool_calls");
     snprintf(place, sizeof place, "messages[%zu].tool_calls", i);
@@ -491,6 +491,23 @@ bool openai_read_body(struct dialect *d, str text, const struct field *fields, s
     return ok;
 }
 
+/* Every result says which call it answers. */
+static bool check_results(const json_t *messages, struct err *e)
+{
+    char place[64];
+    const json_t *m;
+    size_t i;
+    json_array_foreach((json_t *)messages, i, m)
+    {
+        if (!str_eqc(json_as_str(json_object_get(m, "role")), "tool") ||
+            json_is_string(json_object_get(m, "tool_call_id")))
+            continue;
+        snprintf(place, sizeof place, "messages[%zu].tool_call_id", i);
+        return bad_message(e, place, "must be a string: the id of the call that this answers");
+    }
+    return true;
+}
+
 bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
                          struct talk_order *out, struct err *e)
 {
@@ -499,8 +516,8 @@ bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_bo
     r->max_tokens =
         openai_clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
     r->messages = openai_messages(b->messages, e);
-    return r->messages && check_shape(body, e) && tools_read(body, r, e) &&
-           openai_chat_shape(body, r, e);
+    return r->messages && check_results(b->messages, e) && check_shape(body, e) &&
+           tools_read(body, r, e) && openai_chat_shape(body, r, e);
 }
 
 bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e)

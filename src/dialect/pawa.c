@@ -7,7 +7,7 @@
 
 struct body {
     str model;
-    const json_t *messages, *memory, *seed, *tool_choice, *response_format, *reasoning;
+    const json_t *messages, *memory, *seed, *tools, *tool_choice, *response_format, *reasoning;
     int64_t max_tokens;
     double temperature, top_p, frequency_penalty, presence_penalty;
     bool stream;
@@ -27,7 +27,7 @@ static const struct field fields[] = {
     {"presence_penalty", FIELD_NUM, AT(presence_penalty), -2, 2},
     {"seed", FIELD_ANY, AT(seed)},
     {"stream", FIELD_BOOL, AT(stream)},
-    {"tools", FIELD_REFUSE, .note = "tool calls are not built yet"},
+    {"tools", FIELD_ARRAY, AT(tools)},
     {"tool_choice", FIELD_ANY, AT(tool_choice)},
     {"response_format", FIELD_OBJECT, AT(response_format)},
     {"reasoning", FIELD_OBJECT, AT(reasoning)},
@@ -156,9 +156,10 @@ static bool read_messages(const struct body *b, struct chat_request *r, struct e
 static bool check_rest(const struct body *b, struct talk_order *out, struct err *e)
 {
     static const char *const efforts[] = {"low", "medium", "high"};
-    const char *choice = json_string_value(b->tool_choice);
-    if (b->tool_choice && !(choice && (!strcmp(choice, "none") || !strcmp(choice, "auto"))))
-        return unsupported(e, "tool_choice", "is not supported here: tool calls are not built yet");
+    out->request->one_call = true; // two results could not follow each other
+    if (!tools_read_list(b->tools, out->request, e) ||
+        !tools_read_choice(b->tool_choice, out->request, e))
+        return false;
     const char *format = json_string_value(json_object_get(b->response_format, "type"));
     if (b->response_format && !(format && strcmp(format, "text") == 0))
         return unsupported(e, "response_format",

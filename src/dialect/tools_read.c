@@ -199,13 +199,8 @@ bool tools_read(const json_t *body, struct chat_request *r, struct err *e)
     if (many && !json_is_null(many) && !json_is_boolean(many))
         return bad(e, "parallel_tool_calls", "invalid_type", "must be a boolean");
     r->one_call = json_is_false(many);
-    if (!tools_read_list(json_object_get(body, "tools"), r, e) ||
-        !tools_read_choice(json_object_get(body, "tool_choice"), r, e))
-        return false;
-    if (r->tool_choice == CHAT_TOOLS_REQUIRED || r->tool_choice == CHAT_TOOLS_NAMED)
-        return bad(e, "tool_choice", "unsupported_value",
-                   "is not supported here beyond none and auto: calls are not constrained yet");
-    return true;
+    return tools_read_list(json_object_get(body, "tools"), r, e) &&
+           tools_read_choice(json_object_get(body, "tool_choice"), r, e);
 }
 
 /* Calls and results in a history. */

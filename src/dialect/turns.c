@@ -57,54 +57,6 @@ static bool set_content(json_t *out, const json_t *in, bool may_lack, const char
     return text && json_object_set_new(out, "content", text) == 0;
 }
 
-/* Arguments arrive as JSON text; templates want the object. */
-static json_t *read_call(const json_t *in, const char *place, struct err *e)
-{
-    const json_t *function = json_object_get(in, "function");
-    const json_t *name = json_object_get(function, "name");
-    const json_t *arguments = json_object_get(function, "arguments");
-    json_t *parsed = NULL;
-    if (!json_is_string(name)) {
-        bad(e, place, "invalid_type", "must be an object with a 'function' that has a 'name'");
-        return NULL;
-    }
-    if (json_is_string(arguments)) {
-        struct err why;
-        parsed = json_parse(json_as_str(arguments), &why);
-    } else if (json_is_object(arguments)) {
-        parsed = json_incref((json_t *)arguments);
-    }
-    if (!json_is_object(parsed)) {
-        json_decref(parsed);
-        bad(e, place, "invalid_type", "has arguments that are not the text of a JSON object");
-        return NULL;
-    }
-    json_t *id = json_object_get(in, "id");
-    json_t *out = json_pack("{s:s s:{s:O s:o}}", "type", "function", "function", "name", name,
-                            "arguments", parsed);
-    if (json_is_string(id))
-        json_object_set(out, "id", id);
-    return out;
-}
-
-static bool set_calls(json_t *out, const json_t *calls, const char *where, size_t i, struct err *e)
-{
-    char place[96];
-    const json_t *in;
-    size_t k;
-    json_t *list = json_array();
-    json_object_set_new(out, "tool_calls", list);
-    json_array_foreach(calls, k, in)
-    {
-        snprintf(place, sizeof place, "%s[%zu].tool_calls[%zu]", where, i, k);
-        json_t *call = read_call(in, place, e);
-        if (!call)
-            return false;
-        json_array_append_new(list, call);
-    }
-    return true;
-}
-
 static bool is_role(const char *role)
 {
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
@@ -131,8 +83,10 @@ static bool fill_message(json_t *out, const json_t *in, const char *where, size_
     const json_t *calls = json_object_get(in, "tool_calls");
     bool has_calls = strcmp(role, "assistant") == 0 && json_array_size(calls) > 0;
     snprintf(place, sizeof place, "%s[%zu].content", where, i);
-    if (!set_content(out, in, has_calls, place, e) ||
-        (has_calls && !set_calls(out, calls, where, i, e)))
+    if (!set_content(out, in, has_calls, place, e))
+        return false;
+    snprintf(place, sizeof place, "%s[%zu].tool_calls", where, i);
+    if (has_calls && !tools_read_calls(calls, place, out, e))
         return false;
     static const char *const texts[] = {"name", "tool_call_id", "reasoning_content"};
     for (size_t k = 0; k < COUNT(texts); k++) {
@@ -159,5 +113,6 @@ json_t *turns_read(const json_t *messages, const char *where, struct err *e)
             return NULL;
         }
     }
+    tools_name_results(out);
     return out;
 }

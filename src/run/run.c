@@ -173,6 +173,12 @@ static bool check_request(const struct runs *rs, const struct run_model *model,
         err_set_at(e, ERR_INPUT, "n", "tools that run on the server go with one answer alone");
         return err_kind(e, "out_of_range");
     }
+    if (r->tool_choice == CHAT_TOOLS_REQUIRED || r->tool_choice == CHAT_TOOLS_NAMED) {
+        err_set_at(e, ERR_INPUT, "tool_choice",
+                   "'tool_choice' is not supported here beyond none and auto: calls are not "
+                   "constrained yet");
+        return err_kind(e, "unsupported_value");
+    }
     for (size_t i = 0; i < r->n_ends; i++)
         if (r->ends[i] < 0 || r->ends[i] >= model->info->n_vocab) {
             err_set_at(e, ERR_INPUT, "eos_token", "'eos_token[%zu]' is no token of this model", i);

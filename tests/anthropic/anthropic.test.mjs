@@ -67,7 +67,7 @@ for (const [name, Client] of [['1.x', Newer], ['0.x', Older]]) {
             [{ ...hi, model: undefined }, Client.BadRequestError, 400, 'invalid_request_error'],
             [{ ...hi, top_p: 2 }, Client.BadRequestError, 400, 'invalid_request_error'],
             [{ ...hi, stop_sequences: ['  '] }, Client.BadRequestError, 400, 'invalid_request_error'],
-            [{ ...hi, tools: [{ name: 'x', input_schema: { type: 'object' } }] }, Client.BadRequestError, 400, 'invalid_request_error'],
+            [{ ...hi, tools: [{ name: '', input_schema: { type: 'object' } }] }, Client.BadRequestError, 400, 'invalid_request_error'],
             [{ ...hi, thinking: { type: 'enabled', budget_tokens: 1024 }, max_tokens: 2000 }, Client.BadRequestError, 400, 'invalid_request_error'],
         ];
         for (const [body, kind, status, type] of rows)

@@ -122,7 +122,7 @@ test('all faults of a body are told at once, in the order of the fields', async 
         [{ prompt_truncate_len: 0 }, ['body', 'prompt_truncate_len'], 'greater_than_equal'], [{ temperature: 'x' }, ['body', 'temperature'], 'float_type'],
         [{ top_p: 1.5 }, ['body', 'top_p'], 'less_than_equal'], [{ top_k: -1 }, ['body', 'top_k'], 'greater_than_equal'], [{ n: 9 }, ['body', 'n'], 'less_than_equal'],
         [{ stream: 1 }, ['body', 'stream'], 'bool_type'], [{ stop: 5 }, ['body', 'stop'], 'value_error'], [{ stop: ['a', 'b', 'c', 'd', 'e'] }, ['body', 'stop'], 'too_long'],
-        [{ seed: 'x' }, ['body', 'seed'], 'int_type'], [{ tools: [{}] }, ['body', 'tools'], 'value_error'], [{ tool_choice: 'required' }, ['body', 'tool_choice'], 'value_error'],
+        [{ seed: 'x' }, ['body', 'seed'], 'int_type'], [{ tools: [{}] }, ['body', 'tools', 0, 'type'], 'value_error'], [{ tool_choice: 'required' }, ['body', 'tool_choice'], 'value_error'],
         [{ reasoning: { effort: 'huge' } }, ['body', 'reasoning', 'effort'], 'literal_error'], [{ reasoning: 1 }, ['body', 'reasoning'], 'dict_type'],
         [{ context_length_exceeded_behavior: 'error' }, ['body', 'context_length_exceeded_behavior'], 'literal_error'],
         [{ messages: [{ role: 'user' }] }, ['body', 'messages', 0, 'content'], 'missing'], [{ messages: [{ role: 'king', content: 'x' }] }, ['body', 'messages', 0, 'role'], 'value_error'],

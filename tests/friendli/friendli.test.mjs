@@ -195,7 +195,7 @@ test('faults of a body are told with 422 and their field', async () => {
         [{ logprobs: true }, 'logprobs'],
         [{ top_logprobs: 2 }, 'top_logprobs'],
         [{ stream_options: { include_usage: true } }, 'stream_options'],
-        [{ tools: [tool] }, 'tools'],
+        [{ tools: [tool, tool] }, 'tools[1].function.name'],
         [{ tools: Array(129).fill(tool) }, 'tools'],
         [{ tools: [tool], response_format: { type: 'json_object' } }, 'response_format'],
         [{ tools: [tool], min_tokens: 2 }, 'min_tokens'],
