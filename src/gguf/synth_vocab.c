@@ -110,6 +110,36 @@ static void add_word(struct vocab *v, const char *word, int room)
     }
 }
 
+/* Words of two to four letters until the vocabulary is full, each the merge of two that stand
+ * before it.  A large model's answers are then text like a real one's. */
+static void add_syllables(struct vocab *v)
+{
+    enum { LETTERS = 26, PAIRS = LETTERS * LETTERS };
+    int n_words = v->n;
+    for (int len = 2; len <= 4; len++) {
+        int all = len == 2 ? PAIRS : len == 3 ? PAIRS * LETTERS : PAIRS * PAIRS;
+        for (int i = 0; i < all && v->n < v->n_max; i++) {
+            char text[4], merge[5];
+            for (int k = len - 1, rest = i; k >= 0; k--, rest /= LETTERS)
+                text[k] = (char)('a' + rest % LETTERS);
+            str word = str_n(text, (size_t)len);
+            bool there = false;
+            for (int k = 256; k < n_words && !there; k++)
+                there = str_eq(v->tokens[k], word);
+            if (there)
+                continue;
+            int left = len == 2 ? 1 : 2;
+            memcpy(merge, text, (size_t)left);
+            merge[left] = ' ';
+            memcpy(merge + left + 1, text + left, (size_t)(len - left));
+            v->merges[v->n_merges++] = arena_str(&v->a, str_n(merge, (size_t)len + 1));
+            add(v, word, TOKEN_NORMAL);
+        }
+    }
+}
+
+#define SYLLABLES_FROM 4096 // vocabularies of at least so many tokens
+
 void gguf_synth_put_vocab(struct gguf_writer *w, int n_vocab)
 {
     struct vocab v = {.n_max = n_vocab};
@@ -129,6 +159,8 @@ void gguf_synth_put_vocab(struct gguf_writer *w, int n_vocab)
     uint32_t control = (uint32_t)v.n;
     for (size_t i = 0; i < COUNT(controls); i++)
         add(&v, str_c(controls[i]), i < 4 ? TOKEN_CONTROL : TOKEN_USER);
+    if (n_vocab >= SYLLABLES_FROM)
+        add_syllables(&v);
     while (v.n < n_vocab) {
         char text[32];
         int len = snprintf(text, sizeof text, "[unused%d]", v.n);
