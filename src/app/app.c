@@ -106,6 +106,7 @@ static bool open_runs(struct app *a, struct err *e)
     rc.max_choices = (int)a->config->max_seqs;
     rc.timeout_ms = (uint32_t)a->config->timeout_s * 1000;
     rc.tools = a->tools;
+    rc.store = a->store;
     rc.keep_bytes = (size_t)a->config->keep_memory_mib << 20;
     rc.keep_ms = (uint32_t)(a->config->keep_memory_for_s * 1000);
     if (!runs_open(&a->runs, models, (size_t)a->n_models, &rc, e))
@@ -238,6 +239,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     keys_watch_tick(&a->keys);
     if (a->dialect)
         dialect_tick(a->dialect);
+    if (a->runs)
+        runs_turn(a->runs); // what was put off for a while
     if (a->n_signals && a->runs &&
         (http_open_requests(a->server) == 0 || clock_mono_ms() >= a->drain_until_ms))
         stop_loop(a);
@@ -315,6 +318,8 @@ static void free_event(struct event *ev)
 
 static void stop(struct app *a)
 {
+    if (a->runs)
+        runs_stop(a->runs);   // durable runs stay as they are
     dialect_free(a->dialect); // cancels what is live
     http_close(a->server);
     for (int i = 0; i < a->n_models; i++)

@@ -30,4 +30,8 @@ bool chat_event_pack(const struct chat_event *ev, str more, struct buf *out);
 MUST_CHECK bool chat_event_unpack(str bytes, struct arena *a, struct chat_event *ev, str *more,
                                   struct err *e);
 
+/* Whole numbers in as few bytes as they need, for what goes into `more`. */
+void chat_pack_number(struct buf *out, uint64_t v);
+MUST_CHECK bool chat_unpack_number(str *in, uint64_t *v); // false: the bytes are none
+
 #endif

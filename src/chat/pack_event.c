@@ -79,7 +79,7 @@ static int find(const unsigned char *table, size_t n, uint64_t number)
 
 /* Writing. */
 
-static void put_varint(struct buf *out, uint64_t v)
+void chat_pack_number(struct buf *out, uint64_t v)
 {
     unsigned char bytes[10];
     size_t n = 0;
@@ -97,14 +97,14 @@ static void put_number(struct buf *out, unsigned number, uint64_t v)
 {
     if (v == 0)
         return;
-    put_varint(out, number * 2);
-    put_varint(out, v);
+    chat_pack_number(out, number * 2);
+    chat_pack_number(out, v);
 }
 
 static void put_bytes(struct buf *out, unsigned number, str s)
 {
-    put_varint(out, number * 2 + 1);
-    put_varint(out, s.n);
+    chat_pack_number(out, number * 2 + 1);
+    chat_pack_number(out, s.n);
     buf_str(out, s);
 }
 
@@ -189,7 +189,7 @@ bool chat_event_pack(const struct chat_event *ev, str more, struct buf *out)
 
 /* Reading. */
 
-static bool take_varint(str *in, uint64_t *v)
+bool chat_unpack_number(str *in, uint64_t *v)
 {
     uint64_t x = 0;
     for (unsigned shift = 0; shift < 64 && in->n; shift += 7) {
@@ -216,7 +216,7 @@ struct value {
 static bool take_field(str *in, struct value *out)
 {
     uint64_t key, v;
-    if (!take_varint(in, &key) || !take_varint(in, &v))
+    if (!chat_unpack_number(in, &key) || !chat_unpack_number(in, &v))
         return false;
     *out = (struct value){.number = key >> 1, .v = v, .is_bytes = key & 1};
     if (!out->is_bytes)

@@ -21,6 +21,7 @@ void dialect_free(struct dialect *d)
             talk_drop(d->talks, false);
     }
     paddler_sockets_drain(d, true);
+    dialect_drop_parked(d);
     mem_free(d);
 }
 
@@ -287,6 +288,15 @@ static void refuse_type(struct dialect *d, struct http_req *r, const struct bran
     dialect_reply(r, brand->error, &e);
 }
 
+void dialect_serve_route(struct dialect *d, struct http_req *r, const struct route *route,
+                         const char *request_id, str segment)
+{
+    if (route->wire && route->read)
+        start_talk(d, r, route, request_id);
+    else
+        route->plain(d, r, segment);
+}
+
 static void serve_route(struct dialect *d, struct http_req *r, const struct brand *brand,
                         const struct route *route, const char *request_id, str segment)
 {
@@ -295,10 +305,8 @@ static void serve_route(struct dialect *d, struct http_req *r, const struct bran
     if (strcmp(route->method, "POST") == 0 && http_body(r).n && !brand->any_type &&
         !is_json_request(r))
         refuse_type(d, r, brand);
-    else if (route->wire && route->read)
-        start_talk(d, r, route, request_id);
-    else
-        route->plain(d, r, segment);
+    else if (!dialect_load(d, r, brand, route, segment))
+        dialect_serve_route(d, r, route, request_id, segment);
 }
 
 /* The path as the brand's routes have it; false if it cannot be one of them. */

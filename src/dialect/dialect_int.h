@@ -63,6 +63,7 @@ struct talk_order {
     const struct wire *wire;      // instead of the route's, if not NULL
     bool stream, include_usage, echo, hide_reasoning;
     bool detach;        // the run goes on when the client leaves
+    bool store;         // the run outlasts the process, where anything does
     bool acknowledge;   // not a stream: what is there at once is the answer
     str correlation_id; // in the request's arena
     struct err late;    // code set: the run ends with it at once
@@ -80,6 +81,9 @@ struct route {
     bool (*read)(struct dialect *d, struct http_req *r, struct talk_order *out, struct err *e);
     /* ... or anything else. */
     void (*plain)(struct dialect *d, struct http_req *r, str segment);
+    /* The run that has to be in memory before the route is served, if the store has it: its id or
+     * alias, NUL-terminated; false: none.  NULL: none ever. */
+    bool (*wants)(struct http_req *r, str segment, char name[RUN_ALIAS_MAX + 1]);
 };
 
 /* An API: its routes and the shape of its errors.  First match wins, in the order of the list in
@@ -113,6 +117,7 @@ struct talk {
     void *state;
     struct run *run; // held
     struct run_follower *follower;
+    struct run_sync *sync; // the answer is given when the run is stored
     char request_id[ID_MAX];
     bool stream, begun, paused;
     bool ids;      // the client asked for the events' numbers
@@ -129,6 +134,7 @@ struct dialect {
     struct talk *talks;
     struct paddler_socket *sockets;
     bool draining;
+    struct parked *parked;
     int n_live;
     char request_id[ID_MAX]; // of the request that is being served
     str team;                // whose it is; borrowed while it is being served
@@ -166,6 +172,24 @@ void dialect_reply(struct http_req *r, int (*error)(const struct err *e, struct 
 
 /* The JSON object in a body; ERR_INPUT if it is none.  The caller owns it. */
 json_t *dialect_parse_body(struct http_req *r, struct err *e);
+
+/* park.c */
+/* Sees to it that the run which the route wants is in memory, if there is one.  True: r is seen to,
+ * and the route will be served later. */
+bool dialect_load(struct dialect *d, struct http_req *r, const struct brand *brand,
+                  const struct route *route, str segment);
+bool dialect_wants_segment(struct http_req *r, str segment, char name[RUN_ALIAS_MAX + 1]);
+/* Calls then, once, perhaps at once, when what was done to the run is stored (run_sync), or cannot
+ * be: e is the reason.  Takes the hold on the run, which ends behind the call.  Nothing is called
+ * when the client left. */
+typedef void (*parked_then)(struct dialect *d, struct http_req *r, struct run *run, str segment,
+                            const struct err *e);
+void dialect_when_stored(struct dialect *d, struct http_req *r, struct run *run, str segment,
+                         parked_then then);
+void dialect_drop_parked(struct dialect *d);
+/* dialect.c: the route for a request that was admitted. */
+void dialect_serve_route(struct dialect *d, struct http_req *r, const struct route *route,
+                         const char *request_id, str segment);
 
 /* streams.c: any run's log by its id */
 extern const struct brand streams_brand;

@@ -43,6 +43,10 @@ static const struct {
 
 int openai_error(const struct err *e, struct buf *out)
 {
+    if (strcmp(e->kind, "store_unavailable") == 0) {
+        openai_error_body(out, "server_error", e->msg, e->where, e->kind);
+        return 503;
+    }
     const char *code = e->kind[0] ? e->kind : by_code[e->code].code;
     openai_error_body(out, by_code[e->code].type, e->msg, e->where, code);
     return by_code[e->code].status;

@@ -35,13 +35,12 @@ static struct run *find(struct dialect *d, struct http_req *r, str id)
     return run;
 }
 
-/* Answers with the object, as far as it is made; takes the hold. */
-static void reply_object(struct dialect *d, struct http_req *r, struct run *run)
+/* Answers with the object, as far as it is made. */
+static void reply_object(struct dialect *d, struct http_req *r, const struct run *run)
 {
     struct buf out = BUF_INIT(ANSWER_MAX);
     struct talk_facts f = talk_facts_of(d, &responses_wire, run);
     responses_wire.whole(&f, run, &out);
-    run_drop(run);
     http_reply(r, 200, "application/json", buf_as_str(&out));
     buf_free(&out);
 }
@@ -60,6 +59,22 @@ static bool read_skip(struct http_req *r, uint64_t *n_skip, struct err *e)
     return true;
 }
 
+bool responses_wants_previous(struct http_req *r, str segment, char name[RUN_ALIAS_MAX + 1])
+{
+    static const char member[] = "previous_response_id";
+    struct err e;
+    (void)segment;
+    if (str_find(http_body(r), str_c(member)) < 0)
+        return false;
+    json_t *body = json_parse(http_body(r), &e);
+    str id = json_as_str(json_object_get(body, member));
+    bool ok = id.n > 0 && id.n <= RUN_ALIAS_MAX;
+    if (ok)
+        snprintf(name, RUN_ALIAS_MAX + 1, "%.*s", STR_ARG(id));
+    json_decref(body);
+    return ok;
+}
+
 void responses_show(struct dialect *d, struct http_req *r, str id)
 {
     struct run *run = find(d, r, id);
@@ -70,6 +85,7 @@ void responses_show(struct dialect *d, struct http_req *r, str id)
         return;
     if (!http_query(r, "stream", &stream) || !str_eqc(stream, "true")) {
         reply_object(d, r, run);
+        run_drop(run);
     } else if (read_skip(r, &n_skip, &e)) {
         talk_observe_frames(d, r, dialect_find_route(RESPONSES_ORIGIN), d->request_id, run, n_skip);
     } else {
@@ -78,29 +94,50 @@ void responses_show(struct dialect *d, struct http_req *r, str id)
     }
 }
 
+static void cancelled(struct dialect *d, struct http_req *r, struct run *run, str id,
+                      const struct err *e)
+{
+    (void)id;
+    if (e)
+        dialect_reply(r, openai_error, e);
+    else
+        reply_object(d, r, run);
+}
+
 void responses_cancel(struct dialect *d, struct http_req *r, str id)
 {
     struct run *run = find(d, r, id);
     if (!run)
         return;
     run_cancel(run); // without effect on one that is over
-    reply_object(d, r, run);
+    dialect_when_stored(d, r, run, id, cancelled);
 }
 
-void responses_delete(struct dialect *d, struct http_req *r, str id)
+static void deleted(struct dialect *d, struct http_req *r, struct run *run, str id,
+                    const struct err *e)
 {
-    struct run *run = find(d, r, id);
     struct buf out = BUF_INIT(1024);
-    if (!run)
+    (void)d;
+    (void)run;
+    if (e) {
+        dialect_reply(r, openai_error, e);
         return;
-    run_cancel(run); // who watches it sees its end
-    run_forget(run);
-    run_drop(run);
+    }
     buf_c(&out, "{\"id\":");
     json_write_str(&out, id, JSON_PLAIN);
     buf_c(&out, ",\"object\":\"response\",\"deleted\":true}");
     http_reply(r, 200, "application/json", buf_as_str(&out));
     buf_free(&out);
+}
+
+void responses_delete(struct dialect *d, struct http_req *r, str id)
+{
+    struct run *run = find(d, r, id);
+    if (!run)
+        return;
+    run_cancel(run); // who watches it sees its end
+    run_forget(run);
+    dialect_when_stored(d, r, run, id, deleted);
 }
 
 /* One page of the items: ?limit, ?order, ?after. */

@@ -40,14 +40,23 @@ void responses_list_input(struct dialect *d, struct http_req *r, str id);
 void responses_count(struct dialect *d, struct http_req *r, str segment);
 
 /* Its routes below a path, for the tables of brands that have it. */
+/* The stored response that a body goes on from. */
+bool responses_wants_previous(struct http_req *r, str segment, char name[RUN_ALIAS_MAX + 1]);
+
 #define RESPONSES_ROUTES(at)                                                                       \
-    {"POST", at "/responses", RESPONSES_ORIGIN, &responses_wire, responses_read},                  \
-        {"POST", at "/responses/input_tokens", "openai.count", .plain = responses_count},          \
-        {"GET", at "/responses/{}", "openai.response", .plain = responses_show},                   \
-        {"DELETE", at "/responses/{}", "openai.response", .plain = responses_delete},              \
-        {"POST", at "/responses/{}/cancel", "openai.cancel", .plain = responses_cancel},           \
+    {"POST",          at "/responses", RESPONSES_ORIGIN,                                           \
+     &responses_wire, responses_read,  .wants = responses_wants_previous},                         \
+        {"POST", at "/responses/input_tokens", "openai.count", .plain = responses_count,           \
+         .wants = responses_wants_previous},                                                       \
+        {"GET", at "/responses/{}", "openai.response", .plain = responses_show,                    \
+         .wants = dialect_wants_segment},                                                          \
+        {"DELETE", at "/responses/{}", "openai.response", .plain = responses_delete,               \
+         .wants = dialect_wants_segment},                                                          \
+        {"POST", at "/responses/{}/cancel", "openai.cancel", .plain = responses_cancel,            \
+         .wants = dialect_wants_segment},                                                          \
     {                                                                                              \
-        "GET", at "/responses/{}/input_items", "openai.items", .plain = responses_list_input       \
+        "GET", at "/responses/{}/input_items", "openai.items", .plain = responses_list_input,      \
+                                                               .wants = dialect_wants_segment      \
     }
 
 #endif

@@ -274,6 +274,7 @@ static bool rest(struct dialect *d, const json_t *body, struct openai_body *b,
                          responses_items(json_object_get(body, "input")), "instructed",
                          instructions != NULL);
     out->detach = out->acknowledge = background;
+    out->store = store;
     return true;
 }
 

@@ -58,19 +58,30 @@ static void observe(struct dialect *d, struct http_req *r, str id)
     dialect_reply(r, openai_error, &e);
 }
 
+static void cancelled(struct dialect *d, struct http_req *r, struct run *run, str id,
+                      const struct err *e)
+{
+    (void)d;
+    (void)run;
+    (void)id;
+    if (e)
+        dialect_reply(r, openai_error, e);
+    else
+        http_reply(r, 200, "application/json", STR("{\"cancelled\":true}"));
+}
+
 static void cancel(struct dialect *d, struct http_req *r, str id)
 {
     struct run *run = find(d, r, id);
     if (!run)
         return;
     run_cancel(run);
-    run_drop(run);
-    http_reply(r, 200, "application/json", STR("{\"cancelled\":true}"));
+    dialect_when_stored(d, r, run, id, cancelled);
 }
 
 static const struct route routes[] = {
-    {"GET", "/v1/streams/{}", "streams.observe", .plain = observe},
-    {"DELETE", "/v1/streams/{}", "streams.cancel", .plain = cancel},
+    {"GET", "/v1/streams/{}", "streams.observe", .plain = observe, .wants = dialect_wants_segment},
+    {"DELETE", "/v1/streams/{}", "streams.cancel", .plain = cancel, .wants = dialect_wants_segment},
 };
 
 const struct brand streams_brand = {"streams", routes, COUNT(routes), openai_error};

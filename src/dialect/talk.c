@@ -35,6 +35,7 @@ static void record(struct talk *t, const struct err *error, bool client_left)
 static void talk_free(struct talk *t)
 {
     run_unfollow(t->follower);
+    run_unsync(t->sync);
     if (t->run)
         run_drop(t->run);
     if (t->state && t->wire->state_fini)
@@ -89,7 +90,8 @@ static bool is_answer(const struct talk *t, const struct err *e)
 
 int wire_error(const struct wire *w, const struct err *e, const char *request_id, struct buf *out)
 {
-    return w->error_for ? w->error_for(e, request_id, out) : w->error(e, out);
+    int status = w->error_for ? w->error_for(e, request_id, out) : w->error(e, out);
+    return strcmp(e->kind, "store_unavailable") == 0 ? 503 : status;
 }
 
 /* A whole answer that is an error. */
@@ -230,8 +232,19 @@ static void on_event(struct run *run, void *arg)
     (void)run;
     if (t->stream)
         follow_stream(t);
-    else
+    else if (!t->sync)
         follow_whole(t);
+}
+
+/* The run was acknowledged by the store, which makes what there is of it the answer. */
+static void on_stored(const struct err *e, void *arg)
+{
+    struct talk *t = arg;
+    t->sync = NULL;
+    if (e)
+        reply_error(t, e);
+    else
+        reply_whole(t);
 }
 
 static void on_room(struct http_req *r, void *arg)
@@ -318,11 +331,44 @@ static void fail_at_once(struct talk *t, const struct err *e)
     talk_free(t);
 }
 
+/* Does the request ask for a run that outlasts the process? */
+static bool wants_durable(struct http_req *r, bool *durable, struct err *e)
+{
+    str wish;
+    *durable = r && http_header(r, "X-Confab-Durable", &wish);
+    if (!*durable || str_eqc(wish, "1") || str_eqc(wish, "true"))
+        return true;
+    *durable = false;
+    if (str_eqc(wish, "0") || str_eqc(wish, "false"))
+        return true;
+    err_set_at(e, ERR_INPUT, "X-Confab-Durable", "X-Confab-Durable must be 1 or 0");
+    return err_kind(e, "invalid_value");
+}
+
+/* What is to become of the run: does it end with its client, with the process? */
+static bool set_life(struct dialect *d, struct http_req *r, const struct talk_order *order,
+                     struct run *run, struct err *e)
+{
+    str wish;
+    bool asked;
+    if (!wants_durable(r, &asked, e))
+        return false;
+    bool detach = order->detach || asked ||
+                  (r && http_header(r, "X-Confab-Detach", &wish) && str_eqc(wish, "true"));
+    bool durable = asked || (order->store && d->conf.store && store_is_durable(d->conf.store));
+    if ((detach || durable) && !runs_may_wait(d->conf.runs, dialect_team(d), e))
+        return false;
+    if (durable && !run_make_durable(run, e))
+        return false;
+    if (detach)
+        run_detach(run);
+    return true;
+}
+
 struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *order,
                      const char *origin, struct err *e)
 {
     char seed[32];
-    str wish;
     if (r && order->ignored.n)
         http_set_header(r, "X-Confab-Ignored", buf_cstr(&order->ignored));
     buf_free(&order->ignored);
@@ -331,9 +377,11 @@ struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *o
     if (!run)
         return NULL;
     run_set_origin(run, origin);
-    bool wants = r && http_header(r, "X-Confab-Detach", &wish) && str_eqc(wish, "true");
-    if (order->detach || wants)
-        run_detach(run);
+    if (!set_life(d, r, order, run, e)) {
+        run_forget(run);
+        run_drop(run);
+        return NULL;
+    }
     if (order->late.code != ERR_NONE)
         run_fail(run, &order->late);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)run_seed(run));
@@ -363,9 +411,11 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
     follow(t);
     if (wire->name && !run_set_alias(t->run, str_c(t->facts.id), &e))
         run_fail(t->run, &e); // cannot be: the name is made of the run's own
-    if (order->acknowledge && !t->stream)
-        reply_whole(t);
-    else if (wire->at_once && t->stream)
+    if (order->acknowledge && !t->stream) {
+        t->sync = run_sync(t->run, on_stored, t);
+        if (!t->sync)
+            reply_whole(t);
+    } else if (wire->at_once && t->stream)
         begin_stream(t);
 }
 

@@ -17,9 +17,14 @@ static void reply(struct http_req *r, int status, struct buf *body)
 static void reply_error(struct dialect *d, struct http_req *r, const struct err *e)
 {
     struct buf body = BUF_INIT(16384);
-    int status = zylon_error(e, d->request_id, &body);
-    if (e->code == ERR_BUSY)
-        http_set_header(r, "Retry-After", "1");
+    int status = wire_error(&zylon_wire, e, d->request_id, &body);
+    if (e->code == ERR_BUSY) {
+        char seconds[32];
+        const struct run_model *model = runs_model(d->conf.runs, 0);
+        snprintf(seconds, sizeof seconds, "%llu",
+                 (unsigned long long)((sched_retry_after_ms(model->sched) + 999) / 1000));
+        http_set_header(r, "Retry-After", seconds);
+    }
     reply(r, status, &body);
 }
 
@@ -127,42 +132,57 @@ static bool is_known(struct dialect *d, const char *id)
     return run != NULL;
 }
 
-static bool start(struct dialect *d, struct http_req *r, const char *id, struct err *e)
+/* The run, held; NULL with an error. */
+static struct run *start(struct dialect *d, struct http_req *r, const char *id, struct err *e)
 {
     struct talk_order order;
     struct messages_more more;
     if (!messages_order(d, r, &zylon_manner, false, &order, &more, e))
-        return false;
+        return NULL;
     order.late = more.late;
-    order.detach = true;
+    order.detach = order.store = true;
     struct run *run = talk_run(d, r, &order, ASYNC, e);
-    if (!run)
-        return false;
-    bool ok = run_set_alias(run, str_c(id), e);
-    if (!ok)
-        run_forget(run);
+    if (!run || run_set_alias(run, str_c(id), e))
+        return run;
+    run_forget(run);
     run_drop(run);
-    return ok;
+    return NULL;
+}
+
+static const char id_taken[] = "Stream with this message_id already exists";
+
+/* The run is stored, where there is a store: now it may be acknowledged. */
+static void started(struct dialect *d, struct http_req *r, struct run *run, str id,
+                    const struct err *e)
+{
+    struct buf body = BUF_INIT(1024);
+    if (e) {
+        struct err own = *e;
+        if (strcmp(e->kind, "already_exists") == 0)
+            err_set(&own, ERR_INPUT, "%s", id_taken);
+        run_forget(run);
+        reply_error(d, r, &own);
+        return;
+    }
+    buf_c(&body, "{\"message_id\":");
+    json_write_str(&body, id, JSON_PLAIN);
+    buf_c(&body, ",\"status\":\"pending\",\"message\":\"Request initiated successfully\"}");
+    reply(r, 200, &body);
 }
 
 static void serve_start(struct dialect *d, struct http_req *r, str segment)
 {
     char id[RUN_ALIAS_MAX + 1];
     struct err e;
-    struct buf body = BUF_INIT(1024);
     (void)segment;
     bool ok = read_message_id(r, id, &e);
     if (ok && is_known(d, id))
-        ok = err_set(&e, ERR_INPUT, "Stream with this message_id already exists");
-    if (!ok || !start(d, r, id, &e)) {
-        buf_free(&body);
+        ok = err_set(&e, ERR_INPUT, "%s", id_taken);
+    struct run *run = ok ? start(d, r, id, &e) : NULL;
+    if (run)
+        dialect_when_stored(d, r, run, str_c(id), started);
+    else
         reply_error(d, r, &e);
-        return;
-    }
-    buf_c(&body, "{\"message_id\":");
-    json_write_str(&body, str_c(id), JSON_PLAIN);
-    buf_c(&body, ",\"status\":\"pending\",\"message\":\"Request initiated successfully\"}");
-    reply(r, 200, &body);
 }
 
 /* The run of this message id, held; answers 404 itself. */
@@ -310,18 +330,39 @@ static void serve_status(struct dialect *d, struct http_req *r, str id)
     reply(r, 200, &body);
 }
 
-static void serve_cancel(struct dialect *d, struct http_req *r, str id)
+static void cancelled(struct dialect *d, struct http_req *r, struct run *run, str id,
+                      const struct err *e)
 {
-    struct run *run = find(d, r, id);
     struct buf body = BUF_INIT(1024);
-    if (!run)
+    (void)run;
+    if (e) {
+        reply_error(d, r, e);
         return;
-    run_cancel(run);
+    }
     buf_c(&body, "{\"message\":\"Stream cancelled successfully\",\"message_id\":");
     json_write_str(&body, id, JSON_PLAIN);
     buf_c(&body, "}");
-    run_drop(run);
     reply(r, 200, &body);
+}
+
+static void serve_cancel(struct dialect *d, struct http_req *r, str id)
+{
+    struct run *run = find(d, r, id);
+    if (!run)
+        return;
+    run_cancel(run);
+    dialect_when_stored(d, r, run, id, cancelled);
+}
+
+static void deleted(struct dialect *d, struct http_req *r, struct run *run, str id,
+                    const struct err *e)
+{
+    (void)run;
+    (void)id;
+    if (e)
+        reply_error(d, r, e);
+    else
+        http_reply(r, 204, NULL, STR(""));
 }
 
 static void serve_delete(struct dialect *d, struct http_req *r, str id)
@@ -331,8 +372,7 @@ static void serve_delete(struct dialect *d, struct http_req *r, str id)
         return;
     run_cancel(run); // who watches it sees its end
     run_forget(run);
-    run_drop(run);
-    http_reply(r, 204, NULL, STR(""));
+    dialect_when_stored(d, r, run, id, deleted);
 }
 
 static int plain_error(const struct err *e, struct buf *out)
@@ -345,11 +385,16 @@ static const struct route routes[] = {
     {"POST", "/v1/messages/count_tokens", "zylon.count", .plain = serve_count},
     {"POST", "/v1/messages/validate", "zylon.validate", .plain = serve_validate},
     {"POST", "/v1/messages/async", ASYNC, &zylon_wire, .plain = serve_start},
-    {"GET", "/v1/messages/async/{}/stream", "zylon.stream", .plain = serve_stream},
-    {"GET", "/v1/messages/async/{}/status", "zylon.status", .plain = serve_status},
-    {"POST", "/v1/messages/async/{}/cancel", "zylon.cancel", .plain = serve_cancel},
-    {"DELETE", "/v1/messages/async/{}/delete", "zylon.delete", .plain = serve_delete},
-    {"DELETE", "/v1/messages/async/{}", "zylon.delete", .plain = serve_delete},
+    {"GET", "/v1/messages/async/{}/stream", "zylon.stream", .plain = serve_stream,
+     .wants = dialect_wants_segment},
+    {"GET", "/v1/messages/async/{}/status", "zylon.status", .plain = serve_status,
+     .wants = dialect_wants_segment},
+    {"POST", "/v1/messages/async/{}/cancel", "zylon.cancel", .plain = serve_cancel,
+     .wants = dialect_wants_segment},
+    {"DELETE", "/v1/messages/async/{}/delete", "zylon.delete", .plain = serve_delete,
+     .wants = dialect_wants_segment},
+    {"DELETE", "/v1/messages/async/{}", "zylon.delete", .plain = serve_delete,
+     .wants = dialect_wants_segment},
 };
 
 /* The hosted product has all of it, and the models, below a prefix. */

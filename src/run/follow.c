@@ -47,7 +47,7 @@ struct run_follower *run_follow(struct run *run, void (*on_event)(struct run *ru
     if (f->next)
         f->next->link = &f->next;
     run->followers = f;
-    if (run->n_events)
+    if (run->n_visible)
         announce(f);
     return f;
 }

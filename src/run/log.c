@@ -9,10 +9,19 @@ static void append(struct run *run, struct chat_event ev)
     if (run->n_events == run->cap_events) {
         run->cap_events = run->cap_events ? run->cap_events * 2 : 16;
         run->events = mem_realloc(run->events, run->cap_events * sizeof *run->events);
+        if (run->durable)
+            run->behind = mem_realloc(run->behind, run->cap_events * sizeof *run->behind);
     }
     ev.number = run->n_events + 1;
     ev.unix_ms = clock_unix_ms();
     run->events[run->n_events++] = ev;
+    if (run->durable) { // it is seen once it is on disk
+        run->behind[run->n_events - 1] = arena_str(&run->text, buf_as_str(&run->drawn));
+        buf_clear(&run->drawn);
+        run_mark_unsaved(run);
+        return;
+    }
+    run->n_visible = run->n_events;
     run_announce(run);
 }
 

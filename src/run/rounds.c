@@ -348,6 +348,7 @@ static void next_turn(struct rounds *x)
     x->waits = false;
     run_output_close(run);
     run->parts[0].ids.n = 0;
+    run->parts[0].submitted = run->prepared = false;
     run->preparing = true;
     run->runs->n_preparing++;
     if (queue_push(run->runs->to_prepare, run))

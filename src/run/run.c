@@ -8,6 +8,8 @@
 
 #include <assert.h>
 
+#define RETRY_MS 250 // how often waiting runs are looked at when nothing happens
+
 struct runs_conf runs_conf_default(void)
 {
     return (struct runs_conf){.n_workers = 2,
@@ -29,6 +31,7 @@ bool runs_open(struct runs **out, const struct run_model *models, size_t n_model
     memcpy(rs->models, models, n_models * sizeof *models);
     // As many again for runs that are prepared anew behind their tools.
     rs->to_prepare = queue_new((size_t)conf->max_preparing * 2, false);
+    rs->waiting_last = &rs->waiting;
     rs->prepared = queue_new((size_t)(conf->max_preparing * 2 + conf->n_workers), true);
     rs->workers = mem_calloc((size_t)conf->n_workers, sizeof *rs->workers);
     for (int i = 0; i < conf->n_workers; i++) {
@@ -38,14 +41,25 @@ bool runs_open(struct runs **out, const struct run_model *models, size_t n_model
         }
         rs->n_workers++;
     }
+    if (!runs_resume(rs, e)) {
+        runs_close(rs);
+        return false;
+    }
     *out = rs;
     return true;
 }
 
 void run_free(struct run *run)
 {
+    assert(!run->waiting && !run->in_unsaved && !run->storing && !run->syncs);
     run_clear_alias(run);
     HASH_DEL(run->runs->by_id, run);
+    run_replay_close(run);
+    if (run->gone_model)
+        mem_free((char *)run->gone_model->name);
+    mem_free(run->gone_model);
+    mem_free(run->behind);
+    buf_free(&run->drawn);
     for (size_t i = 0; i < run->n_parts; i++)
         tok_ids_free(&run->parts[i].ids);
     mem_free(run->parts);
@@ -64,7 +78,18 @@ void runs_close(struct runs *rs)
     queue_close(rs->to_prepare);
     for (int i = 0; i < rs->n_workers; i++)
         pthread_join(rs->workers[i], NULL);
-    runs_turn(rs); // takes what workers and schedulers have left
+    runs_stop(rs);
+    runs_turn(rs);      // takes what workers and schedulers have left
+    if (rs->conf.store) // and what the store is still to get
+        do
+            store_drain(rs->conf.store);
+        while (runs_turn(rs), store_n_orders(rs->conf.store) > 0);
+    for (struct run *run = rs->unsaved, *next; run; run = next) { // it cannot be had now
+        next = run->unsaved_next;
+        run->in_unsaved = run->durable = false;
+        run_settle(run);
+    }
+    rs->unsaved = NULL;
     runs_expire(rs, true);
     assert(rs->counts.live == 0 && !rs->by_id);
     queue_free(rs->to_prepare);
@@ -82,6 +107,11 @@ size_t runs_n_fds(const struct runs *rs)
 int runs_fd(const struct runs *rs, size_t i)
 {
     return queue_fd(i < rs->n_models ? rs->models[i].sched_out : rs->prepared);
+}
+
+void runs_stop(struct runs *rs)
+{
+    rs->stopping = true;
 }
 
 size_t runs_n_models(const struct runs *rs)
@@ -109,16 +139,15 @@ void runs_counts(const struct runs *rs, struct runs_counts *out)
     *out = rs->counts;
 }
 
-/* A run without holders: complete, it is kept to be found; forgotten, it goes once its worker and
- * its jobs are done with it; else it is cancelled, unless it is to go on alone. */
 void run_settle(struct run *run)
 {
     if (run->holders > 0)
         return;
     if (!run->over && (!run->detached || run->forgotten))
         run_cancel(run);
-    if (run->preparing || run->n_jobs > 0 || !run->over)
+    if (run->preparing || run->n_jobs > 0 || !run->over || run_is_unsaved(run))
         return;
+    run_unwait(run);
     if (run->forgotten) {
         runs_unkeep(run);
         run_free(run);
@@ -157,6 +186,7 @@ void run_forget(struct run *run)
 {
     run->forgotten = true;
     run_clear_alias(run);
+    run_mark_unsaved(run);
     run_settle(run);
 }
 
@@ -187,6 +217,41 @@ static bool check_request(const struct runs *rs, const struct run_model *model,
     return true;
 }
 
+struct run *run_new(struct runs *rs, const struct run_model *model, struct chat_request *r)
+{
+    struct run *run = mem_calloc(1, sizeof *run);
+    run->runs = rs;
+    run->model = model;
+    run->request = r;
+    run->holders = 1;
+    arena_init(&run->text, rs->conf.max_log);
+    run->n_parts = r->messages ? 1 : r->n_prompts;
+    run->parts = mem_calloc(run->n_parts, sizeof *run->parts);
+    for (size_t i = 0; i < run->n_parts; i++) {
+        run->parts[i].run = run;
+        run->parts[i].index = (int)i;
+        // Far more than fits, so that the error can give the exact number.
+        tok_ids_init(&run->parts[i].ids,
+                     size_max((size_t)1 << 20, (size_t)sched_n_ctx(model->sched) * 4));
+    }
+    return run;
+}
+
+void run_begin(struct run *run)
+{
+    struct runs *rs = run->runs;
+    if (rs->n_preparing >= rs->conf.max_preparing) {
+        run_wait(run);
+        return;
+    }
+    run->preparing = true;
+    rs->n_preparing++;
+    if (!run_rounds_begin(run)) {
+        bool ok = queue_push(rs->to_prepare, run);
+        assert(ok);
+    }
+}
+
 struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
 {
     const struct run_model *model = runs_find_model(rs, r->model);
@@ -203,11 +268,7 @@ struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
         goto refuse;
     }
 
-    struct run *run = mem_calloc(1, sizeof *run);
-    run->runs = rs;
-    run->model = model;
-    run->request = r;
-    run->holders = 1;
+    struct run *run = run_new(rs, model, r);
     id_new(run->id, "");
     HASH_ADD(hh, rs->by_id, id, (unsigned)strlen(run->id), run);
     run->created_ms = clock_unix_ms();
@@ -216,24 +277,10 @@ struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
                     : rng_u64() >> 11; // exact as a double, for clients that have nothing else
     uint32_t timeout_ms = r->timeout_ms ? r->timeout_ms : rs->conf.timeout_ms;
     run->deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
-    arena_init(&run->text, rs->conf.max_log);
-    run->n_parts = r->messages ? 1 : r->n_prompts;
-    run->parts = mem_calloc(run->n_parts, sizeof *run->parts);
-    for (size_t i = 0; i < run->n_parts; i++) {
-        run->parts[i].run = run;
-        run->parts[i].index = (int)i;
-        // Far more than fits, so that the error can give the exact number.
-        tok_ids_init(&run->parts[i].ids,
-                     size_max((size_t)1 << 20, (size_t)sched_n_ctx(model->sched) * 4));
-    }
+    run->deadline_unix_ms = timeout_ms ? run->created_ms + timeout_ms : 0;
     rs->counts.live++;
     rs->counts.started++;
-    run->preparing = true;
-    rs->n_preparing++;
-    if (!run_rounds_begin(run)) {
-        bool ok = queue_push(rs->to_prepare, run);
-        assert(ok);
-    }
+    run_begin(run);
     return run;
 refuse:
     chat_request_free(r);
@@ -287,6 +334,7 @@ static struct sched_request sched_request_of(const struct run *run, const struct
         .n_visible = chat_needs_parser(r) ? n_visible : 0,
         .priority = r->priority,
         .deadline_ms = run->deadline_ms,
+        .output = run_replay_past(run, p),
         .tenant = r->team,
     };
 }
@@ -309,7 +357,17 @@ static bool submit(struct run *run, struct run_part *p, struct err *e)
     }
     if (run->paused)
         sched_pause(p->job, true);
+    p->submitted = true;
     run->n_jobs++;
+    return true;
+}
+
+/* Those that are not with the scheduler yet.  ERR_BUSY: the rest later. */
+static bool submit_all(struct run *run, struct err *e)
+{
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (!run->parts[i].submitted && !submit(run, &run->parts[i], e))
+            return false;
     return true;
 }
 
@@ -330,8 +388,14 @@ void run_end_early(struct run *run, const struct err *why)
 {
     if (run->over)
         return;
-    run_log_fail(run, why);
-    count_end(run);
+    run_unwait(run);
+    if (run->durable && run->runs->stopping) { // it goes on at the next start
+        run->over = true;
+        run->runs->counts.live--;
+    } else {
+        run_log_fail(run, why);
+        count_end(run);
+    }
     run_rounds_stop(run);
     for (size_t i = 0; i < run->n_parts; i++)
         if (run->parts[i].job)
@@ -354,10 +418,25 @@ void run_cancel(struct run *run)
     run_fail(run, &e);
 }
 
+void run_lose(struct run *run, const struct err *why)
+{
+    bool was_over = run->over;
+    run->durable = false;
+    run->n_events = run->n_visible;
+    run->over = false;
+    if (was_over) // counted already
+        run_log_fail(run, why);
+    else
+        run_end_early(run, why);
+}
+
 void run_append(struct run *run, struct chat_event ev)
 {
     struct err e;
-    if (!run_log_add(run, ev, &e))
+    bool rest = true;
+    if (run->replay && !run->over && !run_replay_take(run, &ev, &rest, &e))
+        run_end_early(run, &e);
+    else if (rest && !run_log_add(run, ev, &e))
         run_end_early(run, &e);
 }
 
@@ -389,19 +468,50 @@ static void take_prepared(struct run *run)
     run->runs->n_preparing--;
     struct err e = run->prep_error;
     run_output_open(run);
+    run->prepared = true;
+    run->runs->retry = true;
     if (run->cancelled)
         err_set(&e, ERR_CANCELED, "the request was cancelled");
+    if (run_round(run) == 0)
+        run->n_prompt = 0;
     for (size_t i = 0; i < run->n_parts && run_round(run) == 0; i++)
         run->n_prompt += run->parts[i].ids.n;
+    bool busy = false;
     if (e.code == ERR_NONE && run->request->no_answer)
         complete_unanswered(run, &e);
-    else
-        for (size_t i = 0; i < run->n_parts && e.code == ERR_NONE; i++)
-            if (!submit(run, &run->parts[i], &e))
-                break;
-    if (e.code != ERR_NONE && !run_rounds_too_long(run, &e))
+    else if (e.code == ERR_NONE && !run->over && !submit_all(run, &e))
+        busy = e.code == ERR_BUSY && (run->durable || run->detached);
+    if (busy) // it was acknowledged
+        run_wait(run);
+    else if (e.code != ERR_NONE && !run_rounds_too_long(run, &e))
         run_end_early(run, &e);
     run_settle(run);
+}
+
+bool run_advance(struct run *run)
+{
+    struct runs *rs = run->runs;
+    struct err e;
+    if (run->over) {
+        run_unwait(run);
+        run_settle(run);
+        return true;
+    }
+    if (!run->prepared) {
+        if (rs->n_preparing >= rs->conf.max_preparing)
+            return false;
+        run_unwait(run);
+        run_begin(run);
+        return true;
+    }
+    bool ok = submit_all(run, &e);
+    if (!ok && e.code == ERR_BUSY)
+        return false;
+    run_unwait(run);
+    if (!ok && !run_rounds_too_long(run, &e))
+        run_end_early(run, &e);
+    run_settle(run);
+    return true;
 }
 
 void run_complete(struct run *run)
@@ -409,7 +519,9 @@ void run_complete(struct run *run)
     if (run->over)
         return;
     run_append(run, (struct chat_event){.what = CHAT_COMPLETED, .usage = run->usage});
-    count_end(run);
+    // One that goes on after a restart may turn out not to be a good one.
+    if (run->n_events && run->events[run->n_events - 1].what == CHAT_COMPLETED)
+        count_end(run);
     run_rounds_stop(run);
 }
 
@@ -429,9 +541,13 @@ static void part_ended(struct run *run, struct run_part *p, const struct err *er
     sched_job_free(p->job);
     p->job = NULL;
     run->n_jobs--;
+    run->runs->retry = true;
+    bool all = true; // of several prompts, some may wait for their place
+    for (size_t i = 0; i < run->n_parts; i++)
+        all &= run->parts[i].submitted;
     if (error->code != ERR_NONE)
         run_end_early(run, error);
-    else if (run->n_jobs == 0 && !run->over && !run_rounds_continue(run))
+    else if (all && run->n_jobs == 0 && !run->over && !run_rounds_continue(run))
         run_complete(run);
     run_settle(run);
 }
@@ -441,6 +557,7 @@ static void take_piece(struct sched_piece *piece)
     struct run_part *p = sched_job_arg(piece->job);
     struct run *run = p->run;
     int choice = p->index * run->request->n_choices + piece->choice;
+    run_note_drawn(run, choice, piece);
     switch (piece->what) {
     case SCHED_WAITING:
     case SCHED_PROGRESS:
@@ -449,6 +566,7 @@ static void take_piece(struct sched_piece *piece)
                                             .position = piece->position});
         break;
     case SCHED_STARTED:
+        run->runs->retry = true; // a place in the queue became free
         if (!run->started)
             run_append(run, (struct chat_event){.what = CHAT_STARTED,
                                                 .usage = {.n_prompt = run->n_prompt}});
@@ -470,6 +588,15 @@ void runs_turn(struct runs *rs)
     for (size_t m = 0; m < rs->n_models; m++)
         while ((piece = queue_pop(rs->models[m].sched_out, 0)))
             take_piece(piece);
+    if (rs->waiting && !rs->stopping) {
+        uint64_t now = clock_mono_ms();
+        if (rs->retry || now - rs->retried_ms >= RETRY_MS) {
+            rs->retried_ms = now;
+            runs_retry(rs);
+        }
+    }
+    rs->retry = false;
+    runs_save(rs);
     runs_call_followers(rs);
     runs_expire(rs, false);
 }
@@ -522,17 +649,17 @@ int64_t run_created_ms(const struct run *run)
 
 bool run_is_cancelled(const struct run *run)
 {
-    return run->over && run->failure.code == ERR_CANCELED;
+    return run_is_over(run) && run->failure.code == ERR_CANCELED;
 }
 
 const struct chat_event *run_event(const struct run *run, size_t i)
 {
-    return i < run->n_events ? &run->events[i] : NULL;
+    return i < run->n_visible ? &run->events[i] : NULL;
 }
 
 bool run_is_over(const struct run *run)
 {
-    return run->over;
+    return run->over && run->n_visible == run->n_events;
 }
 
 size_t run_n_prompt(const struct run *run)

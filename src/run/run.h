@@ -11,6 +11,7 @@
 #include "chat/chat.h"
 #include "chat/template.h"
 #include "sched/sched.h"
+#include "store/store.h"
 #include "tools/tools.h"
 
 struct runs;
@@ -38,6 +39,7 @@ struct runs_conf {
     struct tools *tools; // that run on this server; borrowed until runs_close.  NULL: none
     size_t keep_bytes;   // complete runs are kept to be found while they fit,
     uint32_t keep_ms;    // and are younger
+    struct store *store; // of durable runs, borrowed; NULL, or in memory: there are none
 };
 struct runs_conf runs_conf_default(void);
 
@@ -50,6 +52,10 @@ void runs_close(struct runs *rs);
 size_t runs_n_fds(const struct runs *rs);
 int runs_fd(const struct runs *rs, size_t i);
 void runs_turn(struct runs *rs);
+
+/* From here on nothing is put into the logs of durable runs: they go on at the next start.  Before
+ * what is live is dropped for the end of the process. */
+void runs_stop(struct runs *rs);
 
 size_t runs_n_models(const struct runs *rs);
 const struct run_model *runs_model(const struct runs *rs, size_t i);
@@ -66,6 +72,22 @@ MUST_CHECK struct run *run_start(struct runs *rs, struct chat_request *r, struct
  * (any more): another team's is as if it never was. */
 struct run *runs_find(struct runs *rs, str id, str team);
 
+/* Is there a place for one more run of this team that is acknowledged before it is computed?
+ *   ERR_BUSY */
+MUST_CHECK bool runs_may_wait(const struct runs *rs, str team, struct err *e);
+
+/* Brings a run of the store to memory, by id or alias, also behind a wire's prefix ("resp_..."), so
+ * that runs_find has it while done is called.  done gets NULL, or why the store cannot be read; it
+ * is called from store_turn, never from within.
+ *   *out  what run_unload takes, if it should not be called any more; NULL: there is nothing to
+ *         wait for, and it will not be
+ *   ERR_BUSY */
+struct run_load;
+MUST_CHECK bool runs_load(struct runs *rs, str name, str team,
+                          void (*done)(const struct err *e, void *arg), void *arg,
+                          struct run_load **out, struct err *e);
+void run_unload(struct run_load *l); // NULL is fine
+
 /* Lets go of a run that run_start or runs_find gave.  A run that is not complete and that nobody
  * holds is cancelled, unless it was detached.  A complete one stays to be found for a while, within
  * the bounds of runs_conf. */
@@ -73,6 +95,22 @@ void run_drop(struct run *run);
 
 /* The run goes on without anybody. */
 void run_detach(struct run *run);
+
+/* The run outlasts the process: it and its events go to the store, and an event can be seen
+ * (run_event, run_is_over, followers) once it is on disk.  After a restart it goes on where it was.
+ * Right after run_start, before the loop turns; alias and origin may still be set then.
+ *   ERR_INPUT  nothing outlasts this server */
+MUST_CHECK bool run_make_durable(struct run *run, struct err *e);
+bool run_is_durable(const struct run *run);
+
+/* Calls done, on the loop and never from within, when all that is in the log now is on disk (of a
+ * run that was forgotten: when it is gone from there), or with the reason why that is not so:
+ * ERR_BUSY "store_unavailable" (it may still come to be), ERR_INPUT "already_exists" (the alias).
+ * The caller holds the run until then.  NULL: there is nothing to wait for, and done is not called.
+ */
+struct run_sync;
+struct run_sync *run_sync(struct run *run, void (*done)(const struct err *e, void *arg), void *arg);
+void run_unsync(struct run_sync *s); // no call, then; NULL is fine
 
 /* Forgets a run: cancelled if need be, no longer to be found. */
 void run_forget(struct run *run);
@@ -138,8 +176,10 @@ const char *run_origin(const struct run *run);
 
 struct runs_counts {
     uint64_t started, completed, failed, cancelled;
-    int live; // not complete
-    int kept; // complete, still to be found
+    int live;         // not complete
+    int kept;         // complete, still to be found
+    int waiting;      // acknowledged, without a place in the queue
+    uint64_t resumed; // live at the start
     size_t kept_bytes;
 };
 void runs_counts(const struct runs *rs, struct runs_counts *out);

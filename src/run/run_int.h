@@ -26,6 +26,7 @@ struct run_part {
     struct tok_ids ids;
     struct chat_start start;
     struct sched_job *job; // NULL before it is submitted and after it ended
+    bool submitted;
 };
 
 /* One answer that is being read. */
@@ -45,6 +46,8 @@ struct run {
 
     char origin[32];
 
+    struct run_model *gone_model; // owned: stands for one that is not loaded any more
+
     int holders;    // how many may use it
     bool detached;  // goes on without holders
     bool forgotten; // no longer to be found
@@ -58,6 +61,10 @@ struct run {
     char *alias; // team, NUL, the client's name for it; or NULL
     size_t alias_at, alias_n;
     UT_hash_handle hh_alias;
+
+    bool prepared;
+    bool waiting; // in runs.waiting
+    struct run *wait_next, **wait_link;
 
     bool preparing;       // a prep worker has it
     _Atomic bool dropped; // the worker may skip it (relaxed: only a wish)
@@ -77,6 +84,22 @@ struct run {
     struct arena text; // texts and errors of the log
     struct chat_event *events;
     size_t n_events, cap_events;
+    size_t n_visible; // those that may be seen: all, or of a durable run those on disk
+
+    // What outlasts the process (durable.c).
+    bool durable; // the store has it, or is to have it
+    bool stored;  // it has
+    bool storing; // an order about the run is with the store
+    bool put_off; // the last one could not be carried out
+    uint64_t retry_ms;
+    size_t n_ordered; // events of the order
+    int64_t deadline_unix_ms;
+    struct buf drawn; // tokens since the last event, packed
+    str *behind;      // [cap_events] durable: those noted with each event
+    struct run_sync *syncs, *told;
+    bool in_unsaved; // in runs.unsaved
+    struct run *unsaved_next;
+    struct run_replay *replay; // of a run that goes on after a restart
 };
 
 struct runs {
@@ -88,7 +111,14 @@ struct runs {
     int n_workers, n_preparing;
     struct run *by_id, *by_alias;
     struct run *kept_first, *kept_last; // oldest first
-    struct run_follower *announced;     // with news
+    struct run *waiting, **waiting_last;
+    struct run *unsaved;
+    char **resume_ids; // of runs to be read and gone on with
+    size_t n_resume, resume_at;
+    bool stopping; // durable runs are left as they stand
+    bool retry;    // there may be places for those that wait
+    uint64_t retried_ms;
+    struct run_follower *announced; // with news
     struct runs_counts counts;
 };
 
@@ -110,7 +140,10 @@ void run_free(struct run *run);
 void run_append(struct run *run, struct chat_event ev);     // a log that is full ends the run
 void run_complete(struct run *run);                         // its last event
 void run_end_early(struct run *run, const struct err *why); // unless it is over
-void run_settle(struct run *run); // behind anything that may have been its end; may free it
+/* Behind anything that may have been its end; may free it.  A run without holders: complete, it is
+ * kept to be found; forgotten, it goes once its worker, its jobs and the store are done with it;
+ * else it is cancelled, unless it is to go on alone. */
+void run_settle(struct run *run);
 
 /* rounds.c */
 bool run_rounds_begin(struct run *run); // false: no tools of ours, nothing to wait for
@@ -126,6 +159,36 @@ void run_rounds_count(struct run *run, size_t n_prompt, size_t n_output);
 bool run_rounds_continue(struct run *run); // a job has ended: true if tools run now
 /* The conversation outgrew the context behind the first turn: an end, no error. */
 bool run_rounds_too_long(struct run *run, const struct err *e);
+
+struct run *run_new(struct runs *rs, const struct run_model *model, struct chat_request *r);
+void run_begin(struct run *run); // hands it to a prep worker, or lets it wait for one
+/* Takes a waiting run further if there is a place for it; false: there is none. */
+bool run_advance(struct run *run);
+/* The store cannot keep the run: its log ends with the reason behind what was seen of it. */
+void run_lose(struct run *run, const struct err *why);
+
+/* durable.c */
+bool run_is_unsaved(const struct run *run);
+void run_mark_unsaved(struct run *run); // if there is something to be stored
+void runs_save(struct runs *rs);        // orders what is to be stored
+void run_note_drawn(struct run *run, int choice, const struct sched_piece *piece);
+
+/* replay.c */
+void run_replay_open(struct run *run); // its log is what was there before
+void run_replay_close(struct run *run);
+/* Tokens of the part's choices that were drawn before, [n_choices]; NULL: none are known. */
+const struct sched_output *run_replay_past(const struct run *run, const struct run_part *p);
+/* Holds an event that came again against the log.  *rest: what is left of ev is new.
+ *   ERR_INTERNAL  it came out differently */
+MUST_CHECK bool run_replay_take(struct run *run, struct chat_event *ev, bool *rest, struct err *e);
+
+/* revive.c */
+MUST_CHECK bool runs_resume(struct runs *rs, struct err *e);
+
+/* wait.c */
+void run_wait(struct run *run);
+void run_unwait(struct run *run);
+void runs_retry(struct runs *rs);
 
 /* output.c */
 void run_output_open(struct run *run); // before the first piece

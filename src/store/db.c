@@ -57,7 +57,7 @@ static const char *const texts[STMTS] = {
     [STMT_VACUUM] = "PRAGMA incremental_vacuum(256)",
 };
 
-const char *const db_scripts[] = {
+const char *const store_db_scripts[] = {
     // 1: runs and their events
     "CREATE TABLE runs (row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
     " team TEXT NOT NULL, alias TEXT, origin TEXT NOT NULL, model TEXT NOT NULL,"
@@ -77,9 +77,9 @@ const char *const db_scripts[] = {
     "CREATE INDEX objects_made ON objects (made_ms);"
     "CREATE INDEX objects_expire ON objects (expires_ms) WHERE expires_ms > 0;",
 };
-const int db_version = (int)COUNT(db_scripts);
+const int store_db_version = (int)COUNT(store_db_scripts);
 
-bool db_error(struct db *db, int code, struct err *e)
+bool store_db_error(struct db *db, int code, struct err *e)
 {
     const char *why = db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(code);
     switch (code & 0xff) {
@@ -110,7 +110,7 @@ bool db_error(struct db *db, int code, struct err *e)
 static bool execute(struct db *db, const char *text, struct err *e)
 {
     int code = sqlite3_exec(db->sql, text, NULL, NULL, NULL);
-    return code == SQLITE_OK || db_error(db, code, e);
+    return code == SQLITE_OK || store_db_error(db, code, e);
 }
 
 static bool read_version(struct db *db, int *version, struct err *e)
@@ -118,11 +118,11 @@ static bool read_version(struct db *db, int *version, struct err *e)
     sqlite3_stmt *st;
     int code = sqlite3_prepare_v2(db->sql, "PRAGMA user_version", -1, &st, NULL);
     if (code != SQLITE_OK)
-        return db_error(db, code, e);
+        return store_db_error(db, code, e);
     code = sqlite3_step(st);
     *version = code == SQLITE_ROW ? sqlite3_column_int(st, 0) : 0;
     sqlite3_finalize(st);
-    return code == SQLITE_ROW || db_error(db, code, e);
+    return code == SQLITE_ROW || store_db_error(db, code, e);
 }
 
 /* Brings the file to the newest version, each step in a transaction. */
@@ -132,12 +132,12 @@ static bool migrate(struct db *db, struct err *e)
     char mark[64];
     if (!read_version(db, &version, e))
         return false;
-    if (version < 0 || version > db_version)
+    if (version < 0 || version > store_db_version)
         return err_set(e, ERR_FORMAT, "%s was made by a newer confab (version %d; this one has %d)",
-                       db->path, version, db_version);
-    for (; version < db_version; version++) {
+                       db->path, version, store_db_version);
+    for (; version < store_db_version; version++) {
         snprintf(mark, sizeof mark, "PRAGMA user_version = %d", version + 1);
-        if (execute(db, "BEGIN IMMEDIATE", e) && execute(db, db_scripts[version], e) &&
+        if (execute(db, "BEGIN IMMEDIATE", e) && execute(db, store_db_scripts[version], e) &&
             execute(db, mark, e) && execute(db, "COMMIT", e))
             continue;
         sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
@@ -164,7 +164,7 @@ static bool configure(struct db *db, const struct store_conf *c, struct err *e)
            (max_pages <= 0 || execute(db, pages, e));
 }
 
-bool db_open(struct db *db, const struct store_conf *c, struct err *e)
+bool store_db_open(struct db *db, const struct store_conf *c, struct err *e)
 {
     *db = (struct db){0};
     if (c->dir) {
@@ -185,18 +185,18 @@ bool db_open(struct db *db, const struct store_conf *c, struct err *e)
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int code = sqlite3_open_v2(db->path, &db->sql, flags, NULL);
-    bool ok = code == SQLITE_OK ? configure(db, c, e) : db_error(db, code, e);
+    bool ok = code == SQLITE_OK ? configure(db, c, e) : store_db_error(db, code, e);
     if (!ok) {
         if (strcmp(e->kind, "store_unavailable") == 0) { // at the start: no client's business
             e->code = ERR_IO;
             err_ctx(e, "%s", db->path);
         }
-        db_close(db);
+        store_db_close(db);
     }
     return ok;
 }
 
-void db_close(struct db *db)
+void store_db_close(struct db *db)
 {
     for (int i = 0; i < STMTS; i++)
         sqlite3_finalize(db->stmts[i]);
@@ -205,7 +205,7 @@ void db_close(struct db *db)
     *db = (struct db){0};
 }
 
-sqlite3_stmt *db_stmt(struct db *db, enum stmt which, struct err *e)
+sqlite3_stmt *store_db_stmt(struct db *db, enum stmt which, struct err *e)
 {
     sqlite3_stmt **st = &db->stmts[which];
     if (*st) {
@@ -216,38 +216,38 @@ sqlite3_stmt *db_stmt(struct db *db, enum stmt which, struct err *e)
     int code = sqlite3_prepare_v3(db->sql, texts[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL);
     if (code == SQLITE_OK)
         return *st;
-    db_error(db, code, e);
+    store_db_error(db, code, e);
     return NULL;
 }
 
-bool db_step(struct db *db, sqlite3_stmt *st, bool *row, struct err *e)
+bool store_db_step(struct db *db, sqlite3_stmt *st, bool *row, struct err *e)
 {
     int code = sqlite3_step(st);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
-        return db_error(db, code, e);
+        return store_db_error(db, code, e);
     *row = code == SQLITE_ROW;
     return true;
 }
 
-bool db_run(struct db *db, sqlite3_stmt *st, struct err *e)
+bool store_db_run(struct db *db, sqlite3_stmt *st, struct err *e)
 {
-    bool row, ok = db_step(db, st, &row, e);
+    bool row, ok = store_db_step(db, st, &row, e);
     sqlite3_reset(st);
     return ok;
 }
 
-bool db_run_plain(struct db *db, enum stmt which, struct err *e)
+bool store_db_run_plain(struct db *db, enum stmt which, struct err *e)
 {
-    sqlite3_stmt *st = db_stmt(db, which, e);
-    return st && db_run(db, st, e);
+    sqlite3_stmt *st = store_db_stmt(db, which, e);
+    return st && store_db_run(db, st, e);
 }
 
-void db_bind(sqlite3_stmt *st, int at, str text)
+void store_db_bind(sqlite3_stmt *st, int at, str text)
 {
     sqlite3_bind_text64(st, at, text.n ? text.p : "", text.n, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-str db_column(sqlite3_stmt *st, int at)
+str store_db_column(sqlite3_stmt *st, int at)
 {
     const void *p = sqlite3_column_blob(st, at); // before the size, as SQLite wants it
     int n = sqlite3_column_bytes(st, at);
@@ -263,7 +263,7 @@ static uint64_t check_word(str s)
     return h;
 }
 
-void db_bind_sealed(sqlite3_stmt *st, int at, str bytes, struct buf *scratch)
+void store_db_bind_sealed(sqlite3_stmt *st, int at, str bytes, struct buf *scratch)
 {
     uint64_t word = check_word(bytes);
     buf_clear(scratch);
@@ -273,10 +273,10 @@ void db_bind_sealed(sqlite3_stmt *st, int at, str bytes, struct buf *scratch)
     sqlite3_bind_blob64(st, at, scratch->p, scratch->n, SQLITE_STATIC);
 }
 
-bool db_column_sealed(sqlite3_stmt *st, int at, struct arena *a, str *out, struct err *e)
+bool store_db_column_sealed(sqlite3_stmt *st, int at, struct arena *a, str *out, struct err *e)
 {
     uint64_t word;
-    str s = db_column(st, at);
+    str s = store_db_column(st, at);
     if (s.n < sizeof word)
         return err_set(e, ERR_FORMAT, "what is stored is damaged");
     s.n -= sizeof word;

@@ -8,8 +8,8 @@
 static bool number(struct db *db, enum stmt which, int64_t *out, struct err *e)
 {
     bool there;
-    sqlite3_stmt *st = db_stmt(db, which, e);
-    bool ok = st && db_step(db, st, &there, e);
+    sqlite3_stmt *st = store_db_stmt(db, which, e);
+    bool ok = st && store_db_step(db, st, &there, e);
     *out = ok && there ? sqlite3_column_int64(st, 0) : 0;
     if (st)
         sqlite3_reset(st);
@@ -32,7 +32,7 @@ static bool oldest(struct db *db, enum stmt which, int64_t before_ms, int64_t ro
 {
     bool there;
     *n = 0;
-    sqlite3_stmt *st = db_stmt(db, which, e);
+    sqlite3_stmt *st = store_db_stmt(db, which, e);
     if (!st)
         return false;
     sqlite3_bind_int64(st, 1, before_ms);
@@ -40,7 +40,7 @@ static bool oldest(struct db *db, enum stmt which, int64_t before_ms, int64_t ro
     if (which == STMT_OLD_OBJECTS)
         sqlite3_bind_int64(st, 3, clock_unix_ms());
     bool ok;
-    while ((ok = db_step(db, st, &there, e)) && there && *n < SWEEP_RUNS) {
+    while ((ok = store_db_step(db, st, &there, e)) && there && *n < SWEEP_RUNS) {
         if (*n == 0)
             *first_ms = sqlite3_column_int64(st, 1);
         rows[(*n)++] = sqlite3_column_int64(st, 0);
@@ -57,11 +57,11 @@ static bool is_too_much(const struct store *s)
 
 static bool remove_object(struct db *db, int64_t row, struct err *e)
 {
-    sqlite3_stmt *st = db_stmt(db, STMT_OBJECT_DELETE, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_OBJECT_DELETE, e);
     if (!st)
         return false;
     sqlite3_bind_int64(st, 1, row);
-    return db_run(db, st, e);
+    return store_db_run(db, st, e);
 }
 
 /* Removes complete runs that ended, and objects that were made, before that moment.  When size is
@@ -80,7 +80,8 @@ static bool remove_old(struct store *s, int64_t before_ms, bool for_size, int *n
     else if (for_size)
         n_runs = 0;
     for (int i = 0; i < n_runs + n_objects && (!for_size || is_too_much(s)); i++) {
-        if (i < n_runs ? !run_remove(db, runs[i], e) : !remove_object(db, objects[i - n_runs], e))
+        if (i < n_runs ? !store_row_remove(db, runs[i], e)
+                       : !remove_object(db, objects[i - n_runs], e))
             return false;
         ++*n_gone;
         if (for_size && !measure(s, e))
@@ -97,16 +98,16 @@ bool store_sweep(struct store *s)
     bool ok = measure(s, &e);
     // Without an age objects still have their own ends.
     int64_t before = s->conf.keep_s ? now - (int64_t)s->conf.keep_s * 1000 : 0;
-    ok = ok && db_run_plain(&s->db, STMT_BEGIN, &e);
+    ok = ok && store_db_run_plain(&s->db, STMT_BEGIN, &e);
     bool began = ok;
     ok = ok && remove_old(s, before, false, &n, &e);
     if (ok && n == 0 && is_too_much(s))
         ok = remove_old(s, INT64_MAX, true, &n, &e);
-    ok = ok && (n == 0 || db_run_plain(&s->db, STMT_VACUUM, &e));
-    ok = ok && db_run_plain(&s->db, STMT_COMMIT, &e);
+    ok = ok && (n == 0 || store_db_run_plain(&s->db, STMT_VACUUM, &e));
+    ok = ok && store_db_run_plain(&s->db, STMT_COMMIT, &e);
     if (!ok) {
         struct err ignored;
-        if (began && !db_run_plain(&s->db, STMT_ROLLBACK, &ignored)) {
+        if (began && !store_db_run_plain(&s->db, STMT_ROLLBACK, &ignored)) {
             // SQLite has rolled back already
         }
         log_warn("store.sweep", "error=%s", e.msg);

@@ -3,21 +3,21 @@
 
 #include "base/mem.h"
 
-bool run_new(struct db *db, struct order *o, struct err *e)
+bool store_row_new(struct db *db, struct order *o, struct err *e)
 {
     const struct store_run *r = &o->run;
-    sqlite3_stmt *st = db_stmt(db, STMT_RUN_NEW, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_RUN_NEW, e);
     if (!st)
         return false;
     const str texts[] = {r->id, r->team, r->alias, r->origin, r->model};
     for (int i = 0; i < (int)COUNT(texts); i++)
         if (i != 2 || r->alias.n) // no alias is NULL
-            db_bind(st, i + 1, texts[i]);
-    db_bind_sealed(st, 6, r->request, &db->scratch);
+            store_db_bind(st, i + 1, texts[i]);
+    store_db_bind_sealed(st, 6, r->request, &db->scratch);
     sqlite3_bind_int64(st, 7, (sqlite3_int64)r->seed);
     sqlite3_bind_int64(st, 8, r->created_ms);
     sqlite3_bind_int64(st, 9, r->deadline_ms);
-    return db_run(db, st, e);
+    return store_db_run(db, st, e);
 }
 
 /* Where the run stands: its row and how many events it has. */
@@ -25,11 +25,11 @@ static bool stand(struct db *db, str id, int64_t *row, uint64_t *n_events, int *
                   struct err *e)
 {
     bool there;
-    sqlite3_stmt *st = db_stmt(db, STMT_RUN_STAND, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_RUN_STAND, e);
     if (!st)
         return false;
-    db_bind(st, 1, id);
-    if (!db_step(db, st, &there, e)) {
+    store_db_bind(st, 1, id);
+    if (!store_db_step(db, st, &there, e)) {
         sqlite3_reset(st);
         return false;
     }
@@ -44,13 +44,13 @@ static bool stand(struct db *db, str id, int64_t *row, uint64_t *n_events, int *
 
 static bool add_event(struct db *db, int64_t row, uint64_t number, str event, struct err *e)
 {
-    sqlite3_stmt *st = db_stmt(db, STMT_EVENT_NEW, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_EVENT_NEW, e);
     if (!st)
         return false;
     sqlite3_bind_int64(st, 1, row);
     sqlite3_bind_int64(st, 2, (sqlite3_int64)number);
-    db_bind_sealed(st, 3, event, &db->scratch);
-    if (db_run(db, st, e))
+    store_db_bind_sealed(st, 3, event, &db->scratch);
+    if (store_db_run(db, st, e))
         return true;
     // Not the caller's fault, and not to be taken for an order that changed nothing.
     return e->code != ERR_INPUT
@@ -58,7 +58,7 @@ static bool add_event(struct db *db, int64_t row, uint64_t number, str event, st
                : err_set(e, ERR_FORMAT, "event %llu is there already", (unsigned long long)number);
 }
 
-bool run_add(struct db *db, struct order *o, struct err *e)
+bool store_row_add(struct db *db, struct order *o, struct err *e)
 {
     const struct store_more *m = &o->more;
     uint64_t n_events;
@@ -73,7 +73,7 @@ bool run_add(struct db *db, struct order *o, struct err *e)
     for (size_t i = 0; i < m->n; i++)
         if (!add_event(db, row, m->first + i, m->events[i], e))
             return false;
-    sqlite3_stmt *st = db_stmt(db, STMT_RUN_MORE, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_RUN_MORE, e);
     if (!st)
         return false;
     sqlite3_bind_int64(st, 1, (sqlite3_int64)(m->first + m->n - 1));
@@ -82,7 +82,7 @@ bool run_add(struct db *db, struct order *o, struct err *e)
     sqlite3_bind_int64(st, 4, (sqlite3_int64)m->n_prompt);
     sqlite3_bind_int64(st, 5, (sqlite3_int64)m->n_evicted);
     sqlite3_bind_int64(st, 6, row);
-    return db_run(db, st, e);
+    return store_db_run(db, st, e);
 }
 
 /* Everything of the row that st stands on, copied. */
@@ -91,8 +91,8 @@ static bool read_row(struct order *o, sqlite3_stmt *st, size_t *n_events, struct
     str *const texts[] = {&o->found.id, &o->found.team, &o->found.alias, &o->found.origin,
                           &o->found.model};
     for (int i = 0; i < (int)COUNT(texts); i++)
-        *texts[i] = arena_str(&o->out, db_column(st, i + 1));
-    if (!db_column_sealed(st, 6, &o->out, &o->found.request, e))
+        *texts[i] = arena_str(&o->out, store_db_column(st, i + 1));
+    if (!store_db_column_sealed(st, 6, &o->out, &o->found.request, e))
         return false;
     int64_t state = sqlite3_column_int64(st, 10);
     int64_t n = sqlite3_column_int64(st, 12);
@@ -112,14 +112,14 @@ static bool read_row(struct order *o, sqlite3_stmt *st, size_t *n_events, struct
 static bool read_events(struct db *db, struct order *o, int64_t row, size_t want, struct err *e)
 {
     bool there;
-    sqlite3_stmt *st = db_stmt(db, STMT_EVENTS, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_EVENTS, e);
     if (!st)
         return false;
     sqlite3_bind_int64(st, 1, row);
     o->events = mem_calloc(want + 1, sizeof *o->events);
-    while (db_step(db, st, &there, e)) {
+    while (store_db_step(db, st, &there, e)) {
         if (there && o->n < want) {
-            if (db_column_sealed(st, 0, &o->out, &o->events[o->n], e) && ++o->n)
+            if (store_db_column_sealed(st, 0, &o->out, &o->events[o->n], e) && ++o->n)
                 continue;
             break;
         }
@@ -137,7 +137,7 @@ static bool load(struct db *db, struct order *o, sqlite3_stmt *st, struct err *e
 {
     bool there = false;
     size_t n_events = 0;
-    bool ok = db_step(db, st, &there, e);
+    bool ok = store_db_step(db, st, &there, e);
     if (ok && !there)
         ok = err_set(e, ERR_NOT_FOUND, "there is no run of this id");
     int64_t row = ok ? sqlite3_column_int64(st, 0) : 0;
@@ -146,55 +146,55 @@ static bool load(struct db *db, struct order *o, sqlite3_stmt *st, struct err *e
     return ok && read_events(db, o, row, n_events, e);
 }
 
-bool run_load(struct db *db, struct order *o, struct err *e)
+bool store_row_load(struct db *db, struct order *o, struct err *e)
 {
-    sqlite3_stmt *st = db_stmt(db, STMT_RUN_LOAD, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_RUN_LOAD, e);
     if (!st)
         return false;
-    db_bind(st, 1, o->id);
-    db_bind(st, 2, o->team);
+    store_db_bind(st, 1, o->id);
+    store_db_bind(st, 2, o->team);
     return load(db, o, st, e);
 }
 
-bool run_resume(struct db *db, struct order *o, struct err *e)
+bool store_row_resume(struct db *db, struct order *o, struct err *e)
 {
-    sqlite3_stmt *st = db_stmt(db, STMT_RUN_RESUME, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_RUN_RESUME, e);
     if (!st)
         return false;
-    db_bind(st, 1, o->id);
+    store_db_bind(st, 1, o->id);
     return load(db, o, st, e);
 }
 
-bool run_remove(struct db *db, int64_t row, struct err *e)
+bool store_row_remove(struct db *db, int64_t row, struct err *e)
 {
     static const enum stmt both[] = {STMT_EVENTS_DELETE, STMT_RUN_DELETE};
     for (size_t i = 0; i < COUNT(both); i++) {
-        sqlite3_stmt *st = db_stmt(db, both[i], e);
+        sqlite3_stmt *st = store_db_stmt(db, both[i], e);
         if (!st)
             return false;
         sqlite3_bind_int64(st, 1, row);
-        if (!db_run(db, st, e))
+        if (!store_db_run(db, st, e))
             return false;
     }
     return true;
 }
 
-bool run_delete(struct db *db, struct order *o, struct err *e)
+bool store_row_delete(struct db *db, struct order *o, struct err *e)
 {
     uint64_t n_events;
     int64_t row;
     int state;
-    return stand(db, o->id, &row, &n_events, &state, e) && run_remove(db, row, e);
+    return stand(db, o->id, &row, &n_events, &state, e) && store_row_remove(db, row, e);
 }
 
-bool run_live(struct db *db, struct order *o, struct err *e)
+bool store_row_live(struct db *db, struct order *o, struct err *e)
 {
     size_t cap = 0;
     bool there;
-    sqlite3_stmt *st = db_stmt(db, STMT_RUN_LIVE, e);
+    sqlite3_stmt *st = store_db_stmt(db, STMT_RUN_LIVE, e);
     if (!st)
         return false;
-    while (db_step(db, st, &there, e)) {
+    while (store_db_step(db, st, &there, e)) {
         if (!there) {
             sqlite3_reset(st);
             return !o->out.full || err_set(e, ERR_LIMIT, "too many runs");
@@ -203,7 +203,7 @@ bool run_live(struct db *db, struct order *o, struct err *e)
             cap = cap ? cap * 2 : 64;
             o->ids = mem_realloc(o->ids, cap * sizeof *o->ids);
         }
-        o->ids[o->n++] = arena_str(&o->out, db_column(st, 0));
+        o->ids[o->n++] = arena_str(&o->out, store_db_column(st, 0));
     }
     sqlite3_reset(st);
     return false;

@@ -13,7 +13,7 @@ struct store_conf store_conf_default(void)
         .keep_s = 7 * 86400, .max_bytes = (uint64_t)4 << 30, .max_orders = 4096};
 }
 
-void order_clear(struct order *o)
+void store_order_clear(struct order *o)
 {
     size_t max = o->out.max;
     arena_fini(&o->out);
@@ -28,7 +28,7 @@ void order_clear(struct order *o)
 
 static void order_free(struct order *o)
 {
-    order_clear(o);
+    store_order_clear(o);
     arena_fini(&o->in);
     arena_fini(&o->out);
     mem_free(o);
@@ -38,7 +38,7 @@ static void order_free(struct order *o)
 
 static bool carry_out(struct store *s, struct order *o)
 {
-    order_clear(o);
+    store_order_clear(o);
     o->error.code = ERR_NONE;
     return o->carry_out(&s->db, o, &o->error);
 }
@@ -62,17 +62,18 @@ static bool commit(struct store *s, struct order **orders, int n, struct err *e)
     for (int i = 0; i < n; i++)
         writes |= orders[i]->writes;
     uint64_t began = clock_mono_ns();
-    bool ok = !writes || db_run_plain(&s->db, STMT_BEGIN, e);
+    bool ok = !writes || store_db_run_plain(&s->db, STMT_BEGIN, e);
     bool open = ok && writes;
     for (int i = 0; i < n && ok; i++)
         if (!carry_out(s, orders[i]) && !is_own(orders[i])) {
             *e = orders[i]->error;
             ok = !writes; // a reading order fails alone when nothing is written
         }
-    ok = ok && (!writes || db_run_plain(&s->db, STMT_COMMIT, e));
+    ok = ok && (!writes || store_db_run_plain(&s->db, STMT_COMMIT, e));
     if (!ok && open) {
         struct err ignored;
-        if (!sqlite3_get_autocommit(s->db.sql) && !db_run_plain(&s->db, STMT_ROLLBACK, &ignored))
+        if (!sqlite3_get_autocommit(s->db.sql) &&
+            !store_db_run_plain(&s->db, STMT_ROLLBACK, &ignored))
             log_warn("store.rollback", "error=%s", ignored.msg);
     }
     if (ok && writes) {
@@ -99,7 +100,7 @@ static void carry_out_all(struct store *s, struct order **orders, int n)
         // One by one: those that can be done are, and each of the others learns why it is not.
         for (int i = 0; i < n; i++)
             if (n == 1 || !commit(s, &orders[i], 1, &e)) {
-                order_clear(orders[i]);
+                store_order_clear(orders[i]);
                 orders[i]->error = e;
             }
     }
@@ -144,7 +145,7 @@ bool store_open(struct store **out, const struct store_conf *c, struct err *e)
 {
     struct store *s = mem_calloc(1, sizeof *s);
     s->conf = *c;
-    if (!db_open(&s->db, c, e)) {
+    if (!store_db_open(&s->db, c, e)) {
         mem_free(s);
         return false;
     }
@@ -153,7 +154,7 @@ bool store_open(struct store **out, const struct store_conf *c, struct err *e)
     if (pthread_create(&s->thread, NULL, store_thread, s) != 0) {
         queue_free(s->in);
         queue_free(s->out);
-        db_close(&s->db);
+        store_db_close(&s->db);
         mem_free(s);
         return err_set(e, ERR_INTERNAL, "cannot start the store's thread");
     }
@@ -171,7 +172,7 @@ void store_close(struct store *s)
     pthread_join(s->thread, NULL);
     queue_free(s->in);
     queue_free(s->out);
-    db_close(&s->db);
+    store_db_close(&s->db);
     mem_free(s);
 }
 
@@ -273,7 +274,7 @@ static bool give(struct store *s, struct order *o, struct err *e)
 bool store_run_new(struct store *s, const struct store_run *run, store_done done, void *arg,
                    struct err *e)
 {
-    struct order *o = order_new(run_new, true, done, arg);
+    struct order *o = order_new(store_row_new, true, done, arg);
     o->run = *run;
     str *const texts[] = {&o->run.id,     &o->run.team,  &o->run.alias,
                           &o->run.origin, &o->run.model, &o->run.request};
@@ -285,7 +286,7 @@ bool store_run_new(struct store *s, const struct store_run *run, store_done done
 bool store_run_add(struct store *s, str id, const struct store_more *more, store_done done,
                    void *arg, struct err *e)
 {
-    struct order *o = order_new(run_add, true, done, arg);
+    struct order *o = order_new(store_row_add, true, done, arg);
     o->id = arena_str(&o->in, id);
     o->more = *more;
     str *events = arena_calloc(&o->in, more->n, sizeof *events);
@@ -306,22 +307,22 @@ static bool name_run(struct store *s, bool (*how)(struct db *db, struct order *o
 
 bool store_run_load(struct store *s, str name, str team, store_done done, void *arg, struct err *e)
 {
-    return name_run(s, run_load, false, name, team, done, arg, e);
+    return name_run(s, store_row_load, false, name, team, done, arg, e);
 }
 
 bool store_run_resume(struct store *s, str id, store_done done, void *arg, struct err *e)
 {
-    return name_run(s, run_resume, false, id, STR(""), done, arg, e);
+    return name_run(s, store_row_resume, false, id, STR(""), done, arg, e);
 }
 
 bool store_run_delete(struct store *s, str id, store_done done, void *arg, struct err *e)
 {
-    return name_run(s, run_delete, true, id, STR(""), done, arg, e);
+    return name_run(s, store_row_delete, true, id, STR(""), done, arg, e);
 }
 
 bool store_run_live(struct store *s, store_done done, void *arg, struct err *e)
 {
-    return name_run(s, run_live, false, STR(""), STR(""), done, arg, e);
+    return name_run(s, store_row_live, false, STR(""), STR(""), done, arg, e);
 }
 
 static struct order *object_order(bool (*how)(struct db *db, struct order *o, struct err *e),
@@ -338,7 +339,7 @@ static struct order *object_order(bool (*how)(struct db *db, struct order *o, st
 static bool put(struct store *s, str kind, str team, str id, str body, int64_t expires_ms,
                 bool replaces, store_done done, void *arg, struct err *e)
 {
-    struct order *o = object_order(object_put, true, kind, team, id, done, arg);
+    struct order *o = object_order(store_object_put, true, kind, team, id, done, arg);
     o->body = arena_str(&o->in, body);
     o->expires_ms = expires_ms;
     o->replaces = replaces;
@@ -360,19 +361,19 @@ bool store_add(struct store *s, str kind, str team, str id, str body, int64_t ex
 bool store_get(struct store *s, str kind, str team, str id, store_done done, void *arg,
                struct err *e)
 {
-    return give(s, object_order(object_get, false, kind, team, id, done, arg), e);
+    return give(s, object_order(store_object_get, false, kind, team, id, done, arg), e);
 }
 
 bool store_delete(struct store *s, str kind, str team, str id, store_done done, void *arg,
                   struct err *e)
 {
-    return give(s, object_order(object_delete, true, kind, team, id, done, arg), e);
+    return give(s, object_order(store_object_delete, true, kind, team, id, done, arg), e);
 }
 
 bool store_list(struct store *s, str kind, str team, const struct store_page *page, store_done done,
                 void *arg, struct err *e)
 {
-    struct order *o = object_order(object_list, false, kind, team, STR(""), done, arg);
+    struct order *o = object_order(store_object_list, false, kind, team, STR(""), done, arg);
     o->page = *page;
     o->page.prefix = arena_str(&o->in, page->prefix);
     o->page.after = arena_str(&o->in, page->after);

@@ -56,29 +56,29 @@ struct db {
     char path[4096]; // for messages
 };
 
-MUST_CHECK bool db_open(struct db *db, const struct store_conf *c, struct err *e);
-void db_close(struct db *db);
+MUST_CHECK bool store_db_open(struct db *db, const struct store_conf *c, struct err *e);
+void store_db_close(struct db *db);
 /* Ready for values; never NULL but for a failure, which is set. */
-sqlite3_stmt *db_stmt(struct db *db, enum stmt which, struct err *e);
+sqlite3_stmt *store_db_stmt(struct db *db, enum stmt which, struct err *e);
 /* One step: SQLITE_ROW or SQLITE_DONE; else false.  The caller resets. */
-MUST_CHECK bool db_step(struct db *db, sqlite3_stmt *st, bool *row, struct err *e);
+MUST_CHECK bool store_db_step(struct db *db, sqlite3_stmt *st, bool *row, struct err *e);
 /* Steps a statement without rows and resets it. */
-MUST_CHECK bool db_run(struct db *db, sqlite3_stmt *st, struct err *e);
-MUST_CHECK bool db_run_plain(struct db *db, enum stmt which, struct err *e);
+MUST_CHECK bool store_db_run(struct db *db, sqlite3_stmt *st, struct err *e);
+MUST_CHECK bool store_db_run_plain(struct db *db, enum stmt which, struct err *e);
 /* SQLite's error as ours. */
-bool db_error(struct db *db, int code, struct err *e);
-void db_bind(sqlite3_stmt *st, int at, str text);
-str db_column(sqlite3_stmt *st, int at); // lives until the next step
+bool store_db_error(struct db *db, int code, struct err *e);
+void store_db_bind(sqlite3_stmt *st, int at, str text);
+str store_db_column(sqlite3_stmt *st, int at); // lives until the next step
 /* Bytes with a check word behind them, so that damage is an error and not another text.  scratch
  * holds them until the statement was stepped. */
-void db_bind_sealed(sqlite3_stmt *st, int at, str bytes, struct buf *scratch);
+void store_db_bind_sealed(sqlite3_stmt *st, int at, str bytes, struct buf *scratch);
 /* A copy without it; ERR_FORMAT.  A full arena is the caller's to see. */
-MUST_CHECK bool db_column_sealed(sqlite3_stmt *st, int at, struct arena *a, str *out,
-                                 struct err *e);
+MUST_CHECK bool store_db_column_sealed(sqlite3_stmt *st, int at, struct arena *a, str *out,
+                                       struct err *e);
 
 /* Versions of the file: scripts[i] makes version i + 1 out of version i. */
-extern const char *const db_scripts[];
-extern const int db_version;
+extern const char *const store_db_scripts[];
+extern const int store_db_version;
 
 /* An order on its way: made on the loop, carried out on the store thread, answered on the loop. */
 struct order {
@@ -103,22 +103,22 @@ struct order {
 };
 
 /* Empties the reply, for an order that is carried out again. */
-void order_clear(struct order *o);
+void store_order_clear(struct order *o);
 
 /* runs.c */
-bool run_new(struct db *db, struct order *o, struct err *e);
-bool run_add(struct db *db, struct order *o, struct err *e);
-bool run_load(struct db *db, struct order *o, struct err *e);
-bool run_resume(struct db *db, struct order *o, struct err *e);
-bool run_delete(struct db *db, struct order *o, struct err *e);
-bool run_live(struct db *db, struct order *o, struct err *e);
-MUST_CHECK bool run_remove(struct db *db, int64_t row, struct err *e);
+bool store_row_new(struct db *db, struct order *o, struct err *e);
+bool store_row_add(struct db *db, struct order *o, struct err *e);
+bool store_row_load(struct db *db, struct order *o, struct err *e);
+bool store_row_resume(struct db *db, struct order *o, struct err *e);
+bool store_row_delete(struct db *db, struct order *o, struct err *e);
+bool store_row_live(struct db *db, struct order *o, struct err *e);
+MUST_CHECK bool store_row_remove(struct db *db, int64_t row, struct err *e);
 
 /* objects.c */
-bool object_put(struct db *db, struct order *o, struct err *e);
-bool object_get(struct db *db, struct order *o, struct err *e);
-bool object_delete(struct db *db, struct order *o, struct err *e);
-bool object_list(struct db *db, struct order *o, struct err *e);
+bool store_object_put(struct db *db, struct order *o, struct err *e);
+bool store_object_get(struct db *db, struct order *o, struct err *e);
+bool store_object_delete(struct db *db, struct order *o, struct err *e);
+bool store_object_list(struct db *db, struct order *o, struct err *e);
 
 struct store {
     struct store_conf conf;

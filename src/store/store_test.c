@@ -374,7 +374,7 @@ static void with_sweep(const char *dir, uint32_t keep_s, uint64_t max_bytes, int
     s.conf = c;
     s.conf.keep_s = keep_s;
     s.conf.max_bytes = max_bytes;
-    if (!db_open(&s.db, &c, &e))
+    if (!store_db_open(&s.db, &c, &e))
         fail_msg("%s", e.msg);
     for (size_t i = 0; i < event_bytes; i++)
         buf_char(&big, 'x');
@@ -388,8 +388,8 @@ static void with_sweep(const char *dir, uint32_t keep_s, uint64_t max_bytes, int
                                    .n = 1,
                                    .state = i == 0 ? STORE_LIVE : STORE_COMPLETED,
                                    .ended_ms = i == 0 ? 0 : clock_unix_ms() - (n_runs - i) * 1000}};
-        assert_true(run_new(&s.db, &o, &e));
-        assert_true(run_add(&s.db, &o, &e));
+        assert_true(store_row_new(&s.db, &o, &e));
+        assert_true(store_row_add(&s.db, &o, &e));
     }
     while (store_sweep(&s))
         ;
@@ -400,14 +400,14 @@ static void with_sweep(const char *dir, uint32_t keep_s, uint64_t max_bytes, int
         snprintf(id, sizeof id, "r%d", i);
         arena_init(&o.out, REPLY_MAX);
         o.id = str_c(id);
-        if (run_resume(&s.db, &o, &e)) {
+        if (store_row_resume(&s.db, &o, &e)) {
             (*n_left)++;
             *live_left |= i == 0;
         }
-        order_clear(&o);
+        store_order_clear(&o);
     }
     buf_free(&big);
-    db_close(&s.db);
+    store_db_close(&s.db);
 }
 
 static void store_forgets_by_age_and_size(void **state)
@@ -453,7 +453,7 @@ static void store_brings_an_older_file_up_to_date(void **state)
     (void)state;
     make_dir(dir);
     // As version 1 left it: runs, and no objects.
-    script(dir, db_scripts[0]);
+    script(dir, store_db_scripts[0]);
     script(dir, "PRAGMA user_version = 1;"
                 "INSERT INTO runs (id, team, alias, origin, model, request, seed, created_ms,"
                 " deadline_ms, n_events) VALUES ('old', 'red', 'n', 'o', 'm', "
