@@ -208,7 +208,8 @@ struct chat_event {
     enum chat_fault fault;           // CHAT_SERVER_RESULT
     size_t position;                 // CHAT_WAITING, CHAT_PROGRESS, CHAT_SERVER_ASK
     const struct chat_token *tokens; // want_tokens: those behind a text, [n_tokens]; or NULL
-    struct chat_usage usage;         // CHAT_COMPLETED; CHAT_STARTED: n_prompt alone
+    struct chat_usage usage;         // CHAT_COMPLETED; n_prompt alone: CHAT_STARTED, CHAT_WAITING,
+                                     // CHAT_PROGRESS
     const struct err *error;         // CHAT_FAILED; lives as long as the log
 };
 

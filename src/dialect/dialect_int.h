@@ -23,6 +23,7 @@ struct talk_facts {
     uint64_t seed;      // of choice 0
     int64_t created_ms; // since 1970
     uint64_t n_skip;    // of a wire that numbers its own frames: so many are not sent
+    bool progress;      // the body asked for the prompt's progress
 };
 
 /* A wire: how events become bytes.  Encoders are pure functions of (facts, state, event). */
@@ -61,7 +62,7 @@ extern const struct wire anthropic_wire, zylon_wire;
 struct talk_order {
     struct chat_request *request; // owned until talk_start
     const struct wire *wire;      // instead of the route's, if not NULL
-    bool stream, include_usage, echo, hide_reasoning;
+    bool stream, include_usage, echo, hide_reasoning, progress;
     bool detach;        // the run goes on when the client leaves
     bool store;         // the run outlasts the process, where anything does
     bool acknowledge;   // not a stream: what is there at once is the answer
@@ -120,7 +121,8 @@ struct talk {
     struct run_sync *sync; // the answer is given when the run is stored
     char request_id[ID_MAX];
     bool stream, begun, paused;
-    bool ids;      // the client asked for the events' numbers
+    bool ids;      // the client asked for the events' numbers,
+    bool comments; // and for comments on queue and prompt
     bool observes; // a run that others wait for: it is not held back
     size_t n_sent; // events of the log that are on the wire
     size_t n_skip; // of these, how many the client has already
@@ -160,6 +162,8 @@ struct talk_facts talk_facts_of(const struct dialect *d, const struct wire *wire
  * error of run_start's.  r gets headers for its answer; NULL: nobody wants them. */
 struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *order,
                      const char *origin, struct err *e);
+/* Tells when to come back, as measured by the run's model, or by the first without a run. */
+void talk_retry_after(const struct dialect *d, struct http_req *r, const struct run *run);
 /* The error in the wire's shape; returns the status. */
 int wire_error(const struct wire *w, const struct err *e, const char *request_id, struct buf *out);
 

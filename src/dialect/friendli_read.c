@@ -10,7 +10,7 @@
 
 /* These come before the shared fields, and so count instead of them. */
 #define STRICT_FIELDS                                                                              \
-    {"model", FIELD_STR, AT(model), .required = true},                                             \
+    {"model", FIELD_STR, AT(model), .required = true}, {"return_progress", FIELD_TAKE},            \
         {"temperature", FIELD_NUM, AT(temperature), 0, MANY},                                      \
         {"top_p", FIELD_NUM, AT(top_p), SMALLEST, 1},                                              \
         {"repetition_penalty", FIELD_NUM, AT(repetition_penalty), SMALLEST, MANY},                 \

@@ -9,7 +9,7 @@
 /* What both routes know.  Numbers a client did not give stay as they are set before reading. */
 struct openai_body {
     str model;
-    bool stream, ignore_eos, echo;
+    bool stream, ignore_eos, echo, return_progress;
     const json_t *stream_options, *stop, *seed, *logit_bias, *messages, *prompt;
     const json_t *template_args, *priority, *eos_token;
     const json_t *spare; // of fields whose kind alone is checked here
@@ -48,6 +48,7 @@ struct openai_body {
         {"priority", FIELD_ANY, OPENAI_AT(priority)},                                              \
         {"eos_token", FIELD_ARRAY, OPENAI_AT(eos_token)},                                          \
         {"timeout_microseconds", FIELD_INT, OPENAI_AT(timeout_us), 1, OPENAI_MANY},                \
+        {"return_progress", FIELD_BOOL, OPENAI_AT(return_progress)},                               \
         {"resume_generation", FIELD_TAKE}, {"user", FIELD_TAKE},                                   \
         {"safety_identifier", FIELD_TAKE}, {"prompt_cache_key", FIELD_TAKE},                       \
         {"prompt_cache_retention", FIELD_TAKE}, {"prompt_cache_options", FIELD_TAKE},              \

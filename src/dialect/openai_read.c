@@ -229,6 +229,7 @@ static bool read_settings(const struct openai_body *b, struct talk_order *out, s
     }
     out->stream = b->stream;
     out->include_usage = options.include_usage;
+    out->progress = b->stream && b->return_progress;
     r->model = arena_str(&r->arena, b->model);
     r->n_choices = (int)b->n;
     r->min_tokens = openai_clamp_count(b->min_tokens);

@@ -133,6 +133,20 @@ static void usage_chunk(const struct talk_facts *f, const char *object,
     buf_clear(chunk);
 }
 
+/* How far the prompt is, in the way of llama-server's return_progress. */
+static void progress_chunk(const struct talk_facts *f, const char *object,
+                           const struct chat_event *ev, struct buf *chunk, struct buf *out)
+{
+    if (!f->progress)
+        return;
+    write_head(f, object, chunk);
+    buf_printf(chunk,
+               ",\"choices\":[],\"prompt_progress\":{\"total\":%zu,\"cache\":0,\"processed\":%zu,"
+               "\"time_ms\":%lld}",
+               ev->usage.n_prompt, ev->position, (long long)(ev->unix_ms - f->created_ms));
+    end_chunk(f, chunk, out);
+}
+
 /* Chat. */
 
 #define CHAT_CHUNK "chat.completion.chunk"
@@ -179,8 +193,8 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
     struct buf chunk = BUF_INIT(ANSWER_MAX);
     (void)state;
     switch (ev->what) {
+    case CHAT_PROGRESS: progress_chunk(f, CHAT_CHUNK, ev, &chunk, out); break;
     case CHAT_WAITING:
-    case CHAT_PROGRESS:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
     case CHAT_SERVER_RESULT: break;
@@ -294,8 +308,8 @@ static void completion_event(const struct talk_facts *f, void *state, const stru
     struct buf chunk = BUF_INIT(ANSWER_MAX);
     (void)state;
     switch (ev->what) {
+    case CHAT_PROGRESS: progress_chunk(f, "text_completion", ev, &chunk, out); break;
     case CHAT_WAITING:
-    case CHAT_PROGRESS:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
     case CHAT_SERVER_RESULT: break;

@@ -69,10 +69,11 @@ static void unpark(struct parked *p)
     d->team = str_c(p->team);
 }
 
-static void reply_error(struct http_req *r, const struct brand *brand, const struct err *e)
+static void reply_error(const struct dialect *d, struct http_req *r, const struct brand *brand,
+                        const struct err *e)
 {
     if (e->code == ERR_BUSY)
-        http_set_header(r, "Retry-After", "1");
+        talk_retry_after(d, r, NULL);
     dialect_reply(r, brand->error, e);
 }
 
@@ -82,7 +83,7 @@ static void on_loaded(const struct err *e, void *arg)
     p->load = NULL;
     unpark(p);
     if (e)
-        reply_error(p->req, p->brand, e);
+        reply_error(p->d, p->req, p->brand, e);
     else
         dialect_serve_route(p->d, p->req, p->route, p->request_id, str_c(p->segment));
     p->d->team = STR("");
@@ -107,7 +108,7 @@ bool dialect_load(struct dialect *d, struct http_req *r, const struct brand *bra
     http_watch(r, NULL, NULL, NULL);
     parked_free(p);
     if (!ok)
-        reply_error(r, brand, &e);
+        reply_error(d, r, brand, &e);
     return !ok;
 }
 

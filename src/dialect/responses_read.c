@@ -26,6 +26,7 @@ static const struct field responses_fields[] = {
     {"n", FIELD_INT, AT(n), 1, 1},
     {"chat_template_kwargs", FIELD_OBJECT, AT(template_args)},
     {"max_tool_calls", FIELD_TAKE},
+    {"return_progress", FIELD_TAKE},
     {"conversation", FIELD_REFUSE, .note = "conversations are not kept; use previous_response_id"},
     {"prompt", FIELD_REFUSE, .note = "there are no stored prompts"},
     {"context_management", FIELD_REFUSE, .note = "use 'truncation'"},

@@ -2,6 +2,8 @@
  * notices that its client left, and slows the run down to its reader's pace. */
 #include "dialect/dialect_int.h"
 
+#include "http/sse.h"
+
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -94,17 +96,22 @@ int wire_error(const struct wire *w, const struct err *e, const char *request_id
     return strcmp(e->kind, "store_unavailable") == 0 ? 503 : status;
 }
 
+void talk_retry_after(const struct dialect *d, struct http_req *r, const struct run *run)
+{
+    char seconds[32];
+    const struct run_model *model = run ? run_model(run) : runs_model(d->conf.runs, 0);
+    uint64_t ms = sched_retry_after_ms(model->sched);
+    snprintf(seconds, sizeof seconds, "%llu", (unsigned long long)((ms + 999) / 1000));
+    http_set_header(r, "Retry-After", seconds);
+}
+
 /* A whole answer that is an error. */
 static void reply_error(struct talk *t, const struct err *e)
 {
     struct buf body = BUF_INIT(ERROR_MAX);
     t->status = wire_error(t->wire, e, t->request_id, &body);
-    if (e->code == ERR_BUSY || t->status == 503) {
-        char seconds[32];
-        uint64_t ms = t->run ? sched_retry_after_ms(run_model(t->run)->sched) : 1000;
-        snprintf(seconds, sizeof seconds, "%llu", (unsigned long long)((ms + 999) / 1000));
-        http_set_header(t->req, "Retry-After", seconds);
-    }
+    if (e->code == ERR_BUSY || t->status == 503)
+        talk_retry_after(t->d, t->req, t->run);
     if (e->code == ERR_TIMEOUT || e->code == ERR_INTERNAL)
         http_set_header(t->req, "x-should-retry", "false");
     record(t, e, false);
@@ -141,6 +148,17 @@ static void name_last_frame(struct buf *out, size_t from, uint64_t number)
     out->n += (size_t)n;
 }
 
+/* For clients that asked: what the wire has no event for, as a comment. */
+static void comment_progress(const struct chat_event *ev, struct buf *out)
+{
+    char text[80];
+    if (ev->what == CHAT_WAITING)
+        snprintf(text, sizeof text, "waiting %zu", ev->position);
+    else
+        snprintf(text, sizeof text, "prompt %zu/%zu", ev->position, ev->usage.n_prompt);
+    http_sse_comment(out, text);
+}
+
 /* One event's bytes; those that the client has already are computed for the state's sake alone. */
 static void encode(struct talk *t, const struct chat_event *ev, struct buf *out)
 {
@@ -148,6 +166,9 @@ static void encode(struct talk *t, const struct chat_event *ev, struct buf *out)
     t->wire->event(&t->facts, t->state, ev, out);
     if (t->n_sent++ < t->n_skip)
         out->n = before;
+    else if (out->n == before && t->comments &&
+             (ev->what == CHAT_WAITING || ev->what == CHAT_PROGRESS))
+        comment_progress(ev, out);
     else if (t->ids && out->n > before)
         name_last_frame(out, before, ev->number);
 }
@@ -255,6 +276,14 @@ static void on_room(struct http_req *r, void *arg)
         follow_stream(t);
 }
 
+/* "true" in the header or the query. */
+static bool wishes(const struct http_req *r, const char *header, const char *query)
+{
+    str wish;
+    return (http_header(r, header, &wish) && str_eqc(wish, "true")) ||
+           (http_query(r, query, &wish) && str_eqc(wish, "true"));
+}
+
 static struct talk *talk_new(struct dialect *d, struct http_req *r, const struct route *route,
                              const struct wire *wire, const char *request_id, bool stream)
 {
@@ -272,10 +301,8 @@ static struct talk *talk_new(struct dialect *d, struct http_req *r, const struct
         t->next->link = &t->next;
     d->talks = t;
     d->n_live++;
-    str wish;
-    t->ids =
-        t->wire->sse && ((http_header(r, "X-Confab-Event-Ids", &wish) && str_eqc(wish, "true")) ||
-                         (http_query(r, "ids", &wish) && str_eqc(wish, "true")));
+    t->ids = wire->sse && wishes(r, "X-Confab-Event-Ids", "ids");
+    t->comments = wire->sse && wishes(r, "X-Confab-Progress", "progress");
     http_watch(r, on_gone, on_room, t);
     return t;
 }
@@ -307,6 +334,7 @@ static void follow(struct talk *t)
     f.echo = t->facts.echo;
     f.hide_reasoning = t->facts.hide_reasoning;
     f.n_skip = t->facts.n_skip;
+    f.progress = t->facts.progress;
     t->facts = f;
     t->state = mem_calloc(1, t->wire->state_size + 1);
     http_set_header(t->req, "X-Confab-Run", run_id(t->run));
@@ -349,12 +377,10 @@ static bool wants_durable(struct http_req *r, bool *durable, struct err *e)
 static bool set_life(struct dialect *d, struct http_req *r, const struct talk_order *order,
                      struct run *run, struct err *e)
 {
-    str wish;
     bool asked;
     if (!wants_durable(r, &asked, e))
         return false;
-    bool detach = order->detach || asked ||
-                  (r && http_header(r, "X-Confab-Detach", &wish) && str_eqc(wish, "true"));
+    bool detach = order->detach || asked || (r && wishes(r, "X-Confab-Detach", "detach"));
     bool durable = asked || (order->store && d->conf.store && store_is_durable(d->conf.store));
     if ((detach || durable) && !runs_may_wait(d->conf.runs, dialect_team(d), e))
         return false;
@@ -365,6 +391,46 @@ static bool set_life(struct dialect *d, struct http_req *r, const struct talk_or
     return true;
 }
 
+/* Wires that a body or header chose instead of its route's. */
+static const struct {
+    const char *name;
+    const struct wire *wire;
+} chosen[] = {
+    {"pawa.sse", &pawa_sse_wire},
+    {"paddler.current", &paddler_current_wire},
+    {"paddler.parsed", &paddler_parsed_wire},
+};
+
+/* How the client is answered is kept with the run, so that who observes it sees the same bytes. */
+static void keep_manner(const struct talk_order *o, struct chat_request *r)
+{
+    json_t *manner = json_pack("{s:b s:b s:b s:b}", "usage", o->include_usage, "echo", o->echo,
+                               "hide", o->hide_reasoning, "progress", o->progress);
+    for (size_t i = 0; i < COUNT(chosen); i++)
+        if (o->wire == chosen[i].wire)
+            json_object_set_new(manner, "wire", json_string(chosen[i].name));
+    if (!r->aside)
+        r->aside = json_object();
+    json_object_set_new(r->aside, "talk", manner);
+}
+
+/* The same for an observer in the dialect that began the run; others are told all. */
+static void take_manner(struct talk *t, const struct route *route)
+{
+    const json_t *manner = json_object_get(run_request(t->run)->aside, "talk");
+    const char *wire = json_string_value(json_object_get(manner, "wire"));
+    t->facts.include_usage = true;
+    if (!manner || strcmp(route->name, run_origin(t->run)) != 0)
+        return;
+    t->facts.include_usage = json_is_true(json_object_get(manner, "usage"));
+    t->facts.echo = json_is_true(json_object_get(manner, "echo"));
+    t->facts.hide_reasoning = json_is_true(json_object_get(manner, "hide"));
+    t->facts.progress = json_is_true(json_object_get(manner, "progress"));
+    for (size_t i = 0; wire && i < COUNT(chosen); i++)
+        if (strcmp(wire, chosen[i].name) == 0)
+            t->wire = chosen[i].wire;
+}
+
 struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *order,
                      const char *origin, struct err *e)
 {
@@ -372,6 +438,9 @@ struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *o
     if (r && order->ignored.n)
         http_set_header(r, "X-Confab-Ignored", buf_cstr(&order->ignored));
     buf_free(&order->ignored);
+    keep_manner(order, order->request);
+    order->request->want_progress |=
+        order->progress || (r && wishes(r, "X-Confab-Progress", "progress"));
     order->request->team = arena_str(&order->request->arena, dialect_team(d));
     struct run *run = run_start(d->conf.runs, order->request, e);
     if (!run)
@@ -400,6 +469,7 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
     t->facts.include_usage = order->include_usage;
     t->facts.echo = order->echo;
     t->facts.hide_reasoning = order->hide_reasoning;
+    t->facts.progress = order->progress;
     t->run = talk_run(d, r, order, route->name, &e);
     if (!t->run) {
         if (wire->at_once && t->stream)
@@ -426,7 +496,7 @@ static void observe(struct dialect *d, struct http_req *r, const struct route *r
     t->run = run;
     t->n_skip = after;
     t->observes = true;
-    t->facts.include_usage = true;
+    take_manner(t, route);
     t->facts.n_skip = n_skip;
     follow(t);
     if (t->wire->at_once)

@@ -18,13 +18,8 @@ static void reply_error(struct dialect *d, struct http_req *r, const struct err 
 {
     struct buf body = BUF_INIT(16384);
     int status = wire_error(&zylon_wire, e, d->request_id, &body);
-    if (e->code == ERR_BUSY) {
-        char seconds[32];
-        const struct run_model *model = runs_model(d->conf.runs, 0);
-        snprintf(seconds, sizeof seconds, "%llu",
-                 (unsigned long long)((sched_retry_after_ms(model->sched) + 999) / 1000));
-        http_set_header(r, "Retry-After", seconds);
-    }
+    if (e->code == ERR_BUSY)
+        talk_retry_after(d, r, NULL);
     reply(r, status, &body);
 }
 

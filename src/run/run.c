@@ -563,6 +563,7 @@ static void take_piece(struct sched_piece *piece)
     case SCHED_PROGRESS:
         run_append(run, (struct chat_event){.what = piece->what == SCHED_WAITING ? CHAT_WAITING
                                                                                  : CHAT_PROGRESS,
+                                            .usage = {.n_prompt = run->n_prompt},
                                             .position = piece->position});
         break;
     case SCHED_STARTED:
