@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     str body = str_n((const char *)data + 1, size - 1);
     const struct manner *m = data[0] & 1 ? &anthropic_manner : &zylon_manner;
-    if (!messages_read(m, (size_t)1 << 20, body, data[0] & 2, &order, &more, &e)) {
+    if (!messages_read(m, NULL, (size_t)1 << 20, body, data[0] & 2, &order, &more, &e)) {
         struct buf out = BUF_INIT(ERROR_MAX);
         if (e.code == ERR_NONE || !e.msg[0] || order.request || zylon_error(&e, "r", &out) < 400)
             abort();

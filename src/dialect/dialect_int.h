@@ -43,6 +43,8 @@ struct wire {
     int (*error)(const struct err *e, struct buf *out);
     /* The same for a body that names the request, if not NULL. */
     int (*error_for)(const struct err *e, const char *request_id, struct buf *out);
+    /* A whole answer that is an error after all; may be NULL. */
+    bool (*refuse)(const struct run *run, struct err *e);
     /* The answer's id, by which the run is found too; NULL: id_prefix and the run's id. */
     void (*name)(char out[ID_MAX], const struct run *run);
     /* Puts a prompt that does not fit into the brand's own words: its tokens, and the most that
@@ -236,6 +238,17 @@ void calls_fini(struct calls *c);
 bool calls_has(const struct calls *c, int choice);
 /* OpenAI's array of one choice's calls, arguments as text. */
 void calls_write(const struct calls *c, int choice, struct buf *out);
+
+/* server_tools.c: tools that run on this server, in OpenAI's shape.  Call before tools_read, which
+ * leaves them out by server_tools_skip.  ERR_INPUT, ERR_NOT_FOUND (a file). */
+bool server_tools_read(struct dialect *d, const json_t *body, struct chat_request *r,
+                       struct err *e);
+bool server_tools_skip(const json_t *tool);
+/* Parts of an MCP server's description; false: they are none. */
+bool server_tools_header(struct chat_request *r, struct chat_mcp_server *m, str name, str value);
+bool server_tools_headers(const json_t *headers, struct chat_request *r, struct chat_mcp_server *m);
+bool server_tools_allow(const json_t *names, struct chat_request *r, struct chat_mcp_server *m);
+bool server_tools_check_file(struct dialect *d, str id, struct err *e);
 
 /* answer.c: what a run's log comes to. */
 /* The texts of all events `what` (CHAT_TEXT, CHAT_REASONING) of one choice. */

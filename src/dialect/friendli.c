@@ -212,6 +212,10 @@ static void serve_openrouter(struct dialect *d, struct http_req *r, str segment)
     {                                                                                              \
         "POST", path, "friendli.chat", &friendli_chat_wire, reader                                 \
     }
+#define TOOLS(path)                                                                                \
+    {                                                                                              \
+        "POST", path, "friendli.tools", &friendli_tools_wire, friendli_read_assisted               \
+    }
 /* Responses and Messages are OpenAI's and Anthropic's, errors included. */
 #define COMMON_ROUTES                                                                              \
     CHAT("/v1/chat/completions", friendli_read_chat),                                              \
@@ -226,15 +230,15 @@ static void serve_openrouter(struct dialect *d, struct http_req *r, str segment)
 
 static const struct route serverless_routes[] = {
     COMMON_ROUTES,
-    CHAT("/tools/v1/chat/completions", friendli_read_assisted),
-    CHAT("/beta/chat/completions", friendli_read_assisted),
+    TOOLS("/tools/v1/chat/completions"),
+    TOOLS("/beta/chat/completions"),
     {"GET", "/v1/models", "friendli.models", .plain = serve_models},
     {"GET", "/v1/openrouter/models", "friendli.openrouter", .plain = serve_openrouter},
 };
 
 static const struct route dedicated_routes[] = {COMMON_ROUTES};
 
-static const struct route tools_routes[] = {CHAT("/v1/chat/completions", friendli_read_assisted)};
+static const struct route tools_routes[] = {TOOLS("/v1/chat/completions")};
 
 static const struct route container_routes[] = {
     {"POST", "/v1/tokenize", "friendli.tokenize", .plain = serve_tokenize},

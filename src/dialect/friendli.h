@@ -14,6 +14,7 @@ bool friendli_read_completion(struct dialect *d, struct http_req *r, struct talk
 
 /* friendli_write.c */
 extern const struct wire friendli_chat_wire, friendli_completion_wire;
+extern const struct wire friendli_tools_wire, friendli_quiet_wire; // with tool_status, and without
 /* The union of the error shapes that its clients know: 422 with `detail` for faults of a body. */
 int friendli_error(const struct err *e, struct buf *out);
 

@@ -41,7 +41,11 @@
 static const struct field chat_fields[] = {STRICT_FIELDS, OPENAI_SHARED_FIELDS, CHAT_FIELDS};
 
 static const struct field tools_fields[] = {
-    {"min_tokens", FIELD_TAKE}, STRICT_FIELDS, OPENAI_SHARED_FIELDS, CHAT_FIELDS};
+    {"min_tokens", FIELD_TAKE},
+    {"resume_generation", FIELD_BOOL, AT(resume_generation)},
+    STRICT_FIELDS,
+    OPENAI_SHARED_FIELDS,
+    CHAT_FIELDS};
 
 static const struct field completion_fields[] = {
     STRICT_FIELDS,
@@ -64,21 +68,7 @@ static const struct field completion_fields[] = {
     {"suffix", FIELD_REFUSE, .note = "fill-in-the-middle is not built yet"},
 };
 
-/* Tools that run on the server, by the names FriendliAI gives them. */
-static const char *const server_tools[] = {
-    "math:calculator", "math:statistics", "math:calendar",           "web:search",
-    "web:url",         "linkup:search",   "code:python-interpreter", "file:text",
-};
-
-static bool is_server_tool(const char *type)
-{
-    for (size_t i = 0; type && i < COUNT(server_tools); i++)
-        if (strcmp(type, server_tools[i]) == 0)
-            return true;
-    return false;
-}
-
-/* Tools that are no functions are refused by their name and the reason for it. */
+/* Tools of the server have a path of their own. */
 static bool check_tools(const json_t *body, bool assisted, struct err *e)
 {
     const json_t *tools = json_object_get(body, "tools"), *tool;
@@ -91,24 +81,14 @@ static bool check_tools(const json_t *body, bool assisted, struct err *e)
     }
     json_array_foreach(tools, i, tool)
     {
-        const char *type = json_string_value(json_object_get(tool, "type"));
-        snprintf(place, sizeof place, "tools[%zu].type", i);
-        if (type && strcmp(type, "function") == 0)
+        if (assisted || !server_tools_skip(tool))
             continue;
-        if (!is_server_tool(type)) {
-            err_set_at(e, ERR_INPUT, place, "'%s' '%.64s' is no tool known here", place,
-                       type ? type : "");
-            return err_kind(e, "unsupported_value");
-        }
-        if (!assisted) {
-            err_set_at(e, ERR_INPUT, place,
-                       "the tool '%s' runs on the server: send it to "
-                       "/serverless/tools/v1/chat/completions",
-                       type);
-            return err_kind(e, "unsupported_value");
-        }
-        err_set_at(e, ERR_INPUT, place, "the tool '%s' is not available on this server", type);
-        return err_kind(e, "tool_unavailable");
+        snprintf(place, sizeof place, "tools[%zu].type", i);
+        err_set_at(e, ERR_INPUT, place,
+                   "the tool '%.64s' runs on the server: send it to "
+                   "/serverless/tools/v1/chat/completions",
+                   json_string_value(json_object_get(tool, "type")));
+        return err_kind(e, "unsupported_value");
     }
     return true;
 }
@@ -199,12 +179,12 @@ static bool check_settings(struct dialect *d, const json_t *body, struct openai_
     return check_pairs(body, b, e) && check_bias(d, b, e);
 }
 
-static bool rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
-                         struct talk_order *out, struct err *e)
+static bool rest_of_both(struct dialect *d, const json_t *body, struct openai_body *b,
+                         bool assisted, struct talk_order *out, struct err *e)
 {
     if (json_array_size(b->messages) > MESSAGES_MAX)
         return err_set_at(e, ERR_INPUT, "messages", "more than %d messages", MESSAGES_MAX);
-    if (!check_settings(d, body, b, e) || !check_tools(body, false, e) ||
+    if (!check_settings(d, body, b, e) || !check_tools(body, assisted, e) ||
         !check_roles(b->messages, e))
         return false;
     if (b->max_tokens > 0) // counts before its other name
@@ -220,15 +200,23 @@ static bool rest_of_chat(struct dialect *d, const json_t *body, struct openai_bo
     return true;
 }
 
+static bool rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
+                         struct talk_order *out, struct err *e)
+{
+    return rest_of_both(d, body, b, false, out, e);
+}
+
+#define SURVIVED 8 // failures of tools
+
 static bool rest_of_assisted(struct dialect *d, const json_t *body, struct openai_body *b,
                              struct talk_order *out, struct err *e)
 {
-    if (!check_tools(body, true, e))
-        return false;
     // The format of answers is no field of this path.
     json_t *rest = json_copy((json_t *)body);
     json_object_del(rest, "response_format");
-    bool ok = rest_of_chat(d, rest, b, out, e);
+    bool ok = rest_of_both(d, rest, b, true, out, e);
+    out->request->max_failures = b->resume_generation ? SURVIVED : 0;
+    out->request->max_tokens_in_all = true;
     json_decref(rest);
     return ok;
 }
@@ -265,11 +253,23 @@ bool friendli_read_chat(struct dialect *d, struct http_req *r, struct talk_order
                             out, e);
 }
 
+/* OpenAI's own clients take any object of a stream for a chunk: they do not get tool_status. */
+static bool tells_tools(struct http_req *r)
+{
+    str v;
+    if (http_header(r, "X-Confab-Tool-Status", &v))
+        return !str_eqc(v, "never");
+    return !http_header(r, "X-Stainless-Lang", &v);
+}
+
 bool friendli_read_assisted(struct dialect *d, struct http_req *r, struct talk_order *out,
                             struct err *e)
 {
-    return openai_read_body(d, http_body(r), tools_fields, COUNT(tools_fields), NULL,
-                            rest_of_assisted, out, e);
+    bool ok = openai_read_body(d, http_body(r), tools_fields, COUNT(tools_fields), NULL,
+                               rest_of_assisted, out, e);
+    if (ok && !tells_tools(r))
+        out->wire = &friendli_quiet_wire;
+    return ok;
 }
 
 bool friendli_read_completion(struct dialect *d, struct http_req *r, struct talk_order *out,

@@ -71,8 +71,13 @@ int friendli_error(const struct err *e, struct buf *out)
     buf_c(out, "{\"message\":");
     json_write_str(out, str_c(e->msg), JSON_PLAIN);
     buf_char(out, ',');
-    openai_error_body(&body, status == 401 ? "authentication_error" : by_code[e->code].type, e->msg,
-                      e->where, code);
+    bool tool = strcmp(code ? code : "", "INVALID_PARAMETER") == 0 ||
+                strcmp(code ? code : "", "UNKNOWN") == 0;
+    openai_error_body(&body,
+                      status == 401 ? "authentication_error"
+                      : tool        ? "tool_execution_error"
+                                    : by_code[e->code].type,
+                      e->msg, e->where, code);
     buf_str(out, str_sub(buf_as_str(&body), 1, body.n - 2)); // without its braces
     buf_free(&body);
     if (status == 422) {
@@ -99,12 +104,14 @@ static long long seed_of(const struct talk_facts *f, int choice)
     return (long long)seed;
 }
 
+/* What tools brought is counted once, whatever the turns behind it. */
 static void write_usage(const struct chat_usage *u, struct buf *out)
 {
+    size_t n_prompt = u->n_once ? u->n_once : u->n_prompt;
     buf_printf(out,
                "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
                "\"prompt_tokens_details\":{\"cached_tokens\":%zu}",
-               u->n_prompt, u->n_output, u->n_prompt + u->n_output, u->n_cached);
+               n_prompt, u->n_output, n_prompt + u->n_output, size_min(u->n_cached, n_prompt));
     if (u->n_reasoning)
         buf_printf(out, ",\"completion_tokens_details\":{\"reasoning_tokens\":%zu}",
                    u->n_reasoning);
@@ -156,8 +163,12 @@ static void write_failed(const struct chat_event *ev, struct buf *out)
 
 #define CHAT_CHUNK "chat.completion.chunk"
 
+#define OPEN_MAX 16
+
 struct chat_state {
-    bool *told; // [n_choices]: the role is on the wire; NULL: of none
+    bool *told;                       // [n_choices]: the role is on the wire; NULL: of none
+    struct chat_event open[OPEN_MAX]; // calls of the server's tools that have no result
+    int n_open;
 };
 
 static void chat_state_fini(void *state)
@@ -306,6 +317,121 @@ static void chat_whole(const struct talk_facts *f, const struct run *run, struct
     calls_fini(&calls);
 }
 
+/* Tools of the server. */
+
+static void write_parameter(const char *name, const json_t *v, bool first, struct buf *out)
+{
+    struct buf text = BUF_INIT(ANSWER_MAX);
+    if (json_is_string(v))
+        buf_str(&text, json_as_str(v));
+    else
+        json_write(&text, v, JSON_PLAIN, -1);
+    buf_c(out, first ? "{\"name\":" : ",{\"name\":");
+    json_write_str(out, str_c(name), JSON_PLAIN);
+    buf_c(out, ",\"value\":");
+    json_write_str(out, buf_as_str(&text), JSON_PLAIN);
+    buf_char(out, '}');
+    buf_free(&text);
+}
+
+static void write_parameters(str arguments, struct buf *out)
+{
+    struct err e;
+    json_t *args = json_parse(arguments, &e), *v;
+    const char *name;
+    bool first = true;
+    buf_c(out, ",\"parameters\":[");
+    json_object_foreach(args, name, v)
+    {
+        write_parameter(name, v, first, out);
+        first = false;
+    }
+    buf_c(out, "],\"result\":");
+    json_decref(args);
+}
+
+/* The result is a JSON text in a JSON string, as the vendor has it. */
+static void write_result(str text, struct buf *out)
+{
+    struct buf inner = BUF_INIT(ANSWER_MAX);
+    json_write_str(&inner, text, JSON_PLAIN);
+    json_write_str(out, buf_as_str(&inner), JSON_PLAIN);
+    buf_free(&inner);
+}
+
+/* Its clients check each of these keys. */
+static void write_status(const struct chat_event *call, const struct chat_event *ev,
+                         const char *status, struct buf *out)
+{
+    struct buf b = BUF_INIT(ANSWER_MAX);
+    bool ended = ev->what == CHAT_SERVER_RESULT, failed = ended && ev->fault != CHAT_FAULT_NONE;
+    buf_c(&b, "{\"tool_call_id\":");
+    json_write_str(&b, call->id, JSON_PLAIN);
+    buf_c(&b, ",\"name\":");
+    json_write_str(&b, call->name, JSON_PLAIN);
+    buf_printf(&b, ",\"status\":\"%s\"", status);
+    write_parameters(call->text, &b);
+    if (ended && !failed)
+        write_result(ev->text, &b);
+    else
+        buf_c(&b, "null");
+    buf_c(&b, ",\"files\":null,\"message\":null,\"error\":");
+    if (failed) {
+        buf_printf(&b, "{\"type\":\"%s\",\"msg\":",
+                   ev->fault == CHAT_FAULT_ARGUMENTS ? "INVALID_PARAMETER" : "UNKNOWN");
+        json_write_str(&b, ev->text, JSON_PLAIN);
+        buf_char(&b, '}');
+    } else {
+        buf_c(&b, "null");
+    }
+    buf_printf(&b, ",\"usage\":null,\"timestamp\":%lld.%03d}", (long long)(ev->unix_ms / 1000),
+               (int)(ev->unix_ms % 1000));
+    http_sse_frame(out, "tool_status", buf_as_str(&b));
+    buf_free(&b);
+}
+
+/* Frames of one call are not mixed with another's: the next is started when the one before it has
+ * ended, which results do in the order of the calls. */
+static void tools_event(const struct talk_facts *f, void *state, const struct chat_event *ev,
+                        struct buf *out)
+{
+    struct chat_state *s = state;
+    if (ev->what == CHAT_SERVER_CALL && s->n_open < OPEN_MAX) {
+        s->open[s->n_open++] = *ev; // its texts live as long as the log
+        if (s->n_open == 1)
+            write_status(ev, ev, "STARTED", out);
+    } else if (ev->what == CHAT_SERVER_ASK && s->n_open && str_eq(ev->id, s->open[0].id)) {
+        write_status(&s->open[0], ev, "UPDATING", out);
+    } else if (ev->what == CHAT_SERVER_RESULT && s->n_open && str_eq(ev->id, s->open[0].id)) {
+        write_status(&s->open[0], ev, ev->fault == CHAT_FAULT_NONE ? "ENDED" : "ERRORED", out);
+        memmove(s->open, s->open + 1, (size_t)--s->n_open * sizeof *s->open);
+        if (s->n_open)
+            write_status(&s->open[0], &s->open[0], "STARTED", out);
+    } else {
+        chat_event(f, state, ev, out);
+    }
+}
+
+/* An answer that a tool's failure ended before there was any text is an error. */
+static bool tools_refuse(const struct run *run, struct err *e)
+{
+    const struct chat_event *ev, *failed = NULL;
+    for (size_t i = 0; (ev = run_event(run, i)); i++) {
+        if (ev->what == CHAT_SERVER_RESULT)
+            failed = ev->fault != CHAT_FAULT_NONE ? ev : NULL;
+        else if ((ev->what == CHAT_TEXT && ev->text.n) || ev->what == CHAT_CALL ||
+                 (ev->what == CHAT_FINISHED && ev->finish != CHAT_FINISH_END))
+            return false;
+    }
+    if (!failed)
+        return false;
+    char name[96];
+    snprintf(name, sizeof name, "%.*s", STR_ARG(str_sub(failed->name, 0, 90)));
+    err_set_at(e, ERR_INPUT, name, "%.*s", STR_ARG(str_sub(failed->text, 0, 400)));
+    err_kind(e, failed->fault == CHAT_FAULT_ARGUMENTS ? "INVALID_PARAMETER" : "UNKNOWN");
+    return true;
+}
+
 const struct wire friendli_chat_wire = {
     .id_prefix = "chatcmpl-",
     .stream_type = "text/event-stream",
@@ -313,6 +439,32 @@ const struct wire friendli_chat_wire = {
     .sse = true,
     .event = chat_event,
     .whole = chat_whole,
+    .error = friendli_error,
+    .state_fini = chat_state_fini,
+    .keep_alive = ": keepalive\n\n",
+};
+
+const struct wire friendli_tools_wire = {
+    .id_prefix = "chatcmpl-",
+    .stream_type = "text/event-stream",
+    .state_size = sizeof(struct chat_state),
+    .sse = true,
+    .event = tools_event,
+    .whole = chat_whole,
+    .refuse = tools_refuse,
+    .error = friendli_error,
+    .state_fini = chat_state_fini,
+    .keep_alive = ": keepalive\n\n",
+};
+
+const struct wire friendli_quiet_wire = {
+    .id_prefix = "chatcmpl-",
+    .stream_type = "text/event-stream",
+    .state_size = sizeof(struct chat_state),
+    .sse = true,
+    .event = chat_event,
+    .whole = chat_whole,
+    .refuse = tools_refuse,
     .error = friendli_error,
     .state_fini = chat_state_fini,
     .keep_alive = ": keepalive\n\n",

@@ -36,14 +36,25 @@ struct messages_more {
 };
 
 /* Reads a whole body into out->request (owned by the caller when true).
+ *   rs        whose tools may be asked for; NULL: none
  *   counting  sampling and max_tokens do not matter, tools may be offered
  *   ERR_INPUT with where = the field; ERR_LIMIT */
-MUST_CHECK bool messages_read(const struct manner *m, size_t max_request, str body, bool counting,
-                              struct talk_order *out, struct messages_more *more, struct err *e);
+MUST_CHECK bool messages_read(const struct manner *m, const struct runs *rs, size_t max_request,
+                              str body, bool counting, struct talk_order *out,
+                              struct messages_more *more, struct err *e);
 
 /* messages_turns.c: `system` and `messages` as canonical messages, a new array. */
 MUST_CHECK json_t *messages_turns(const json_t *system, const json_t *messages,
                                   struct messages_more *more, struct buf *ignored, struct err *e);
+
+/* messages_tools.c: tools that run on the server.  A type of the brand's, "web_fetch_v1", as the
+ * catalogue's name of a tool; empty: it is none. */
+str messages_builtin(str type);
+/* Offers it.  *dropped: it is one of Anthropic's dated ones, and not to be had here. */
+MUST_CHECK bool messages_offer(const struct runs *rs, const json_t *tool, str type, str builtin,
+                               const json_t *context, struct chat_request *r, struct err *e);
+MUST_CHECK bool messages_servers(const struct runs *rs, const json_t *servers,
+                                 struct chat_request *r, struct err *e);
 
 /* Remembers the first reason why a well-formed request cannot be answered. */
 void messages_late(struct messages_more *more, const char *where, const char *kind,

@@ -5,9 +5,10 @@
 
 #include <math.h>
 
-#define STOPS_MAX 64
-#define MANY      1e15
-#define UNSAID    INT64_MIN
+#define STOPS_MAX  64
+#define ROUNDS_MAX 40 // turns of the model in one message
+#define MANY       1e15
+#define UNSAID     INT64_MIN
 
 const struct manner anthropic_manner = {.strict = true,
                                         .call = "toolu_",
@@ -74,6 +75,7 @@ static const struct field body_fields[] = {
 
 struct reader {
     const struct manner *m;
+    const struct runs *rs;
     bool counting;
     bool demands_call; // response_format asks for one
     struct body b;
@@ -354,6 +356,23 @@ static bool read_tool(struct reader *x, const json_t *tool, const char *place, j
     json_t *name = json_object_get(tool, "name"), *description;
     if (json_is_string(tool))
         type = json_as_str(tool);
+    str builtin = x->m->strict ? STR("") : messages_builtin(type);
+    if (builtin.n && x->counting)
+        return true;
+    if (builtin.n) {
+        const json_t *own = json_object_get(tool, "context");
+        if (messages_offer(x->rs, tool, type, builtin, json_is_array(own) ? own : x->b.context,
+                           x->out->request, e))
+            return true;
+        if (ends_in_date(type) && strcmp(e->kind, "tool_unavailable") == 0) {
+            ignore(x, place);
+            return true;
+        }
+        snprintf(e->where, sizeof e->where, "%s", place);
+        if (strcmp(e->kind, "tool_unavailable") == 0)
+            err_kind(e, "INVALID_REQUEST_TOOL_SUPPORTED_ERROR");
+        return false;
+    }
     if (type.n && !str_eqc(type, "custom")) {
         if (ends_in_date(type) && !x->m->strict) { // so that coding clients keep working
             ignore(x, place);
@@ -381,6 +400,21 @@ static bool read_tool(struct reader *x, const json_t *tool, const char *place, j
     return true;
 }
 
+/* The functions of the server's tools stand before the caller's. */
+static void join_offered(struct reader *x, json_t *tools, json_t *names)
+{
+    struct chat_request *r = x->out->request;
+    json_t *tool;
+    size_t i;
+    json_array_foreach(r->tools, i, tool)
+    {
+        json_array_append(tools, tool);
+        json_object_set_new(names, word_of(json_object_get(tool, "function"), "name"), json_true());
+    }
+    json_decref(r->tools);
+    r->tools = NULL;
+}
+
 static bool read_tool_list(struct reader *x, json_t *tools, json_t *names, struct err *e)
 {
     json_t *tool;
@@ -402,6 +436,7 @@ static bool read_tool_list(struct reader *x, json_t *tools, json_t *names, struc
         }
         json_object_set_new(names, name, json_true());
     }
+    join_offered(x, tools, names);
     return true;
 }
 
@@ -426,6 +461,9 @@ static bool read_choice(struct reader *x, json_t *names, struct err *e)
     if (!name)
         return bad(e, "tool_choice.name", "missing_required_parameter",
                    "'tool_choice.name' is required with type tool");
+    if (!json_object_get(names, name) && json_array_size(x->b.tools) == 0 &&
+        json_array_size(x->b.servers) > 0) // one of a server's, which is not known yet
+        return true;
     if (!json_object_get(names, name)) {
         err_set_at(e, ERR_INPUT, "tool_choice", "Tool choice '%.100s' is not in the provided tools",
                    name);
@@ -457,12 +495,20 @@ static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
     if (json_array_size(x->b.context)) {
         if (json_array_size(x->b.tools) == 0)
             return bad(e, "tool_context", "invalid_value", "'tool_context' needs 'tools'");
-        ignore(x, "tool_context");
+        if (x->out->request->n_server_tools == 0)
+            ignore(x, "tool_context");
     }
+    struct chat_request *r = x->out->request;
+    r->max_rounds = ROUNDS_MAX;
+    r->end_at_max_rounds = true;
     if (json_array_size(x->b.servers) && !none && !x->counting) {
-        bad(e, "mcp_servers", "unsupported_value",
-            "'mcp_servers' is not supported here: tools are not run on this server yet");
-        return err_kind(e, "INVALID_REQUEST_INVALID_MCP_ERROR");
+        if (x->m->strict) {
+            bad(e, "mcp_servers", "unsupported_value",
+                "'mcp_servers' is not supported here: use this server's path of Zylon");
+            return err_kind(e, "INVALID_REQUEST_INVALID_MCP_ERROR");
+        }
+        if (!messages_servers(x->rs, x->b.servers, r, e))
+            return false;
     }
     if (json_array_size(tools) == 0 || none)
         return true;
@@ -523,10 +569,10 @@ static bool read_rest(struct reader *x, struct err *e)
     return read_stops(x, e) && read_thinking(x, e) && read_format(x, e) && read_tools(x, e);
 }
 
-bool messages_read(const struct manner *m, size_t max_request, str text, bool counting,
-                   struct talk_order *out, struct messages_more *more, struct err *e)
+bool messages_read(const struct manner *m, const struct runs *rs, size_t max_request, str text,
+                   bool counting, struct talk_order *out, struct messages_more *more, struct err *e)
 {
-    struct reader x = {.m = m, .counting = counting, .out = out, .more = more};
+    struct reader x = {.m = m, .rs = rs, .counting = counting, .out = out, .more = more};
     x.b = (struct body){.max_tokens = UNSAID,
                         .top_k = UNSAID,
                         .seed = UNSAID,

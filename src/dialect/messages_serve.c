@@ -93,7 +93,7 @@ static void add_default_prompt(struct chat_request *r)
 bool messages_order(struct dialect *d, struct http_req *r, const struct manner *m, bool counting,
                     struct talk_order *out, struct messages_more *more, struct err *e)
 {
-    if (!messages_read(m, d->conf.max_request, http_body(r), counting, out, more, e))
+    if (!messages_read(m, d->conf.runs, d->conf.max_request, http_body(r), counting, out, more, e))
         return false;
     struct chat_request *cr = out->request;
     if (out->correlation_id.n) {

@@ -380,8 +380,8 @@ static void messages_become_turns(void **state)
         struct talk_order order;
         struct messages_more more;
         struct buf got = BUF_INIT(100000);
-        bool ok =
-            messages_read(&zylon_manner, 1 << 20, str_c(rows[i].body), false, &order, &more, &e);
+        bool ok = messages_read(&zylon_manner, NULL, 1 << 20, str_c(rows[i].body), false, &order,
+                                &more, &e);
         if (!ok) {
             check_str(str_c(e.where), str_c(rows[i].want), rows[i].name);
             continue;
@@ -439,7 +439,7 @@ static void messages_fields_are_done_refused_or_listed(void **state)
         {"tool_choice", BODY("\"tool_choice\":{\"type\":\"x\"}"), false, "tool_choice.type", ""},
         {"tool_context", BODY("\"tool_context\":[{\"type\":\"text\",\"value\":\"x\"}]"), false,
          "tool_context", ""},
-        {"mcp_servers", BODY("\"mcp_servers\":[{\"url\":\"http://x\"}]"), false, "mcp_servers", ""},
+        {"mcp_servers", BODY("\"mcp_servers\":[{\"url\":\"http://x\"}]"), false, "mcp_servers[0]", ""},
         {"text format", BODY("\"response_format\":{\"type\":\"text\"}"), false, NULL, ""},
         {"schema", BODY("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}"), false,
          "response_format", ""},
@@ -471,7 +471,7 @@ static void messages_fields_are_done_refused_or_listed(void **state)
         struct err e = {0};
         struct talk_order order;
         struct messages_more more;
-        bool ok = messages_read(rows[i].strict ? &anthropic_manner : &zylon_manner, 1 << 20,
+        bool ok = messages_read(rows[i].strict ? &anthropic_manner : &zylon_manner, NULL, 1 << 20,
                                 str_c(rows[i].body), false, &order, &more, &e);
         if (ok != (rows[i].where == NULL))
             check_str(ok ? STR("(taken)") : str_c(e.msg), STR("?"), rows[i].name);
@@ -498,7 +498,7 @@ static void messages_settings_arrive(void **state)
     struct talk_order order;
     struct messages_more more;
     (void)state;
-    assert_true(messages_read(&zylon_manner, 1 << 20, str_c(body), false, &order, &more, &e));
+    assert_true(messages_read(&zylon_manner, NULL, 1 << 20, str_c(body), false, &order, &more, &e));
     const struct chat_request *r = order.request;
     assert_true(order.stream && more.default_prompt && more.think == THINK_ON);
     assert_string_equal(more.effort, "high");
@@ -527,7 +527,7 @@ static void messages_read_within_its_cap(void **state)
         struct err e = {0};
         struct talk_order order;
         struct messages_more more;
-        ok = messages_read(&zylon_manner, cap, str_c(body), false, &order, &more, &e);
+        ok = messages_read(&zylon_manner, NULL, cap, str_c(body), false, &order, &more, &e);
         if (!ok) {
             assert_int_equal(e.code, ERR_LIMIT);
             continue;
@@ -549,7 +549,7 @@ static void messages_cut_bodies_are_errors(void **state)
         struct talk_order order;
         struct messages_more more;
         assert_false(
-            messages_read(&zylon_manner, 1 << 20, str_n(body, n), false, &order, &more, &e));
+            messages_read(&zylon_manner, NULL, 1 << 20, str_n(body, n), false, &order, &more, &e));
         assert_int_equal(e.code, ERR_INPUT);
     }
 }

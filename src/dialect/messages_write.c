@@ -29,7 +29,7 @@ void messages_hex(char out[MESSAGES_HEX], const char *text, const char *kind, in
 
 /* Blocks: what an answer's content is made of. */
 
-enum block { BLOCK_NONE, BLOCK_TEXT, BLOCK_THINKING, BLOCK_CALL };
+enum block { BLOCK_NONE, BLOCK_TEXT, BLOCK_THINKING, BLOCK_CALL, BLOCK_SERVER_CALL, BLOCK_RESULT };
 
 struct state {
     bool started;
@@ -85,6 +85,66 @@ static void write_signature(const struct manner *m, const struct talk_facts *f, 
 static void write_id(const struct manner *m, const struct talk_facts *f, int call, struct buf *out)
 {
     name(out, "id", m->call, f, "call", call);
+}
+
+/* The id of a call to a tool of the server: the log's, in the brand's form. */
+static void write_server_id(const char *field, str id, struct buf *out)
+{
+    ptrdiff_t at = str_chr(id, '_');
+    buf_printf(out, ",\"%s\":", field);
+    struct buf text = BUF_INIT(512);
+    buf_c(&text, "srvtoolu_");
+    buf_str(&text, str_from(id, (size_t)(at + 1)));
+    json_write_str(out, buf_as_str(&text), JSON_PLAIN);
+    buf_free(&text);
+}
+
+/* What a result holds, as blocks; why it failed, as a text. */
+static void write_result(const struct chat_event *ev, struct buf *out)
+{
+    struct err e;
+    bool failed = ev->fault != CHAT_FAULT_NONE;
+    json_t *blocks = ev->content.n ? json_parse(ev->content, &e) : NULL, *b;
+    size_t i;
+    write_server_id("tool_use_id", ev->id, out);
+    buf_c(out, ",\"content\":");
+    if (failed && !blocks) {
+        json_write_str(out, ev->text, JSON_PLAIN);
+    } else if (!blocks) {
+        buf_c(out, "[{\"type\":\"text\",\"text\":");
+        json_write_str(out, ev->text, JSON_PLAIN);
+        buf_c(out, "}]");
+    } else {
+        buf_char(out, '[');
+        json_array_foreach(blocks, i, b)
+        {
+            str type = json_as_str(json_object_get(b, "type"));
+            str data = json_as_str(json_object_get(b, "data"));
+            buf_c(out, i ? "," : "");
+            if ((str_eqc(type, "image") || str_eqc(type, "audio")) && data.n) {
+                buf_printf(out, "{\"type\":\"%s\",\"source\":{\"type\":\"base64\"", type.p);
+                key(out, "media_type", json_as_str(json_object_get(b, "mimeType")));
+                key(out, "data", data);
+                buf_c(out, "}}");
+            } else {
+                const json_t *r = json_object_get(b, "resource");
+                struct buf text = BUF_INIT(ANSWER_MAX);
+                buf_str(&text, json_as_str(json_object_get(b, "text")));
+                if (text.n == 0) {
+                    buf_str(&text, json_as_str(json_object_get(r ? r : b, "uri")));
+                    buf_c(&text, "\n");
+                    buf_str(&text, json_as_str(json_object_get(r ? r : b, "text")));
+                }
+                buf_c(out, "{\"type\":\"text\"");
+                key(out, "text", str_trim(buf_as_str(&text)));
+                buf_c(out, "}");
+                buf_free(&text);
+            }
+        }
+        buf_char(out, ']');
+    }
+    json_decref(blocks);
+    buf_printf(out, ",\"is_error\":%s", failed ? "true" : "false");
 }
 
 static const char *stop_reason(const struct manner *m, const struct talk_facts *f,
@@ -230,7 +290,7 @@ static void close_block(const struct manner *m, const struct talk_facts *f, stru
     struct buf b = BUF_INIT(1024);
     if (s->open == BLOCK_NONE)
         return;
-    if (s->open == BLOCK_CALL && m->whole_input && !cancelled)
+    if ((s->open == BLOCK_SERVER_CALL || (s->open == BLOCK_CALL && m->whole_input)) && !cancelled)
         end_input(m, f, s, out);
     if (s->open == BLOCK_THINKING && !m->stamps)
         delta(m, f, s, "signature_delta", "signature", STR(""), NULL, out);
@@ -251,10 +311,13 @@ static void close_block(const struct manner *m, const struct talk_facts *f, stru
 static void open_block(const struct manner *m, const struct talk_facts *f, struct state *s,
                        enum block kind, const struct chat_event *ev, struct buf *out)
 {
-    static const char *const types[] = {
-        [BLOCK_TEXT] = "text", [BLOCK_THINKING] = "thinking", [BLOCK_CALL] = "tool_use"};
-    struct buf b = BUF_INIT((size_t)1 << 20);
-    if (s->open == kind && kind != BLOCK_CALL)
+    static const char *const types[] = {[BLOCK_TEXT] = "text",
+                                        [BLOCK_THINKING] = "thinking",
+                                        [BLOCK_CALL] = "tool_use",
+                                        [BLOCK_SERVER_CALL] = "server_tool_use",
+                                        [BLOCK_RESULT] = "server_tool_result"};
+    struct buf b = BUF_INIT(ANSWER_MAX);
+    if (s->open == kind && (kind == BLOCK_TEXT || kind == BLOCK_THINKING))
         return;
     start_message(m, f, s, 0, out);
     close_block(m, f, s, ev->unix_ms, false, out);
@@ -269,6 +332,12 @@ static void open_block(const struct manner *m, const struct talk_facts *f, struc
         buf_c(&b, ",\"thinking\":\"\"");
         write_signature(m, f, s->index, &b);
         buf_c(&b, m->stamps ? ",\"citations\":[]" : "");
+    } else if (kind == BLOCK_SERVER_CALL) {
+        write_server_id("id", ev->id, &b);
+        key(&b, "name", ev->name);
+        buf_c(&b, ",\"input\":{}");
+    } else if (kind == BLOCK_RESULT) {
+        write_result(ev, &b);
     } else {
         write_id(m, f, s->n_calls++, &b);
         key(&b, "name", ev->name);
@@ -325,10 +394,17 @@ static void event(const struct manner *m, const struct talk_facts *f, struct sta
         s->n_output += (size_t)ev->n_tokens;
     switch (ev->what) {
     case CHAT_WAITING:
-    case CHAT_PROGRESS:
+    case CHAT_PROGRESS: break;
     case CHAT_SERVER_CALL:
-    case CHAT_SERVER_ASK:
-    case CHAT_SERVER_RESULT: break;
+        open_block(m, f, s, BLOCK_SERVER_CALL, ev, out);
+        buf_str(&s->input, ev->text);
+        close_block(m, f, s, ev->unix_ms, false, out);
+        break;
+    case CHAT_SERVER_ASK: http_sse_comment(out, "a call waits for approval"); break;
+    case CHAT_SERVER_RESULT:
+        open_block(m, f, s, BLOCK_RESULT, ev, out);
+        close_block(m, f, s, ev->unix_ms, false, out);
+        break;
     case CHAT_STARTED: start_message(m, f, s, ev->usage.n_prompt, out); break;
     case CHAT_TEXT:
         if (!ours || ev->text.n == 0)
@@ -377,6 +453,7 @@ struct fold {
     const struct talk_facts *f;
     struct state s;
     struct buf text, name;
+    const struct chat_event *ev; // of a server's call or result
     int64_t began_ms;
     struct buf *out;
 };
@@ -396,8 +473,11 @@ static void fold_input(struct fold *x)
 
 static void fold_end(struct fold *x, int64_t unix_ms)
 {
-    static const char *const types[] = {
-        [BLOCK_TEXT] = "text", [BLOCK_THINKING] = "thinking", [BLOCK_CALL] = "tool_use"};
+    static const char *const types[] = {[BLOCK_TEXT] = "text",
+                                        [BLOCK_THINKING] = "thinking",
+                                        [BLOCK_CALL] = "tool_use",
+                                        [BLOCK_SERVER_CALL] = "server_tool_use",
+                                        [BLOCK_RESULT] = "server_tool_result"};
     struct state *s = &x->s;
     if (s->open == BLOCK_NONE)
         return;
@@ -413,6 +493,12 @@ static void fold_end(struct fold *x, int64_t unix_ms)
         key(x->out, "thinking", buf_as_str(&x->text));
         write_signature(x->m, x->f, s->index, x->out);
         buf_c(x->out, x->m->stamps ? ",\"citations\":[]" : "");
+    } else if (s->open == BLOCK_SERVER_CALL) {
+        write_server_id("id", x->ev->id, x->out);
+        key(x->out, "name", x->ev->name);
+        fold_input(x);
+    } else if (s->open == BLOCK_RESULT) {
+        write_result(x->ev, x->out);
     } else {
         write_id(x->m, x->f, s->n_calls++, x->out);
         key(x->out, "name", buf_as_str(&x->name));
@@ -426,10 +512,11 @@ static void fold_end(struct fold *x, int64_t unix_ms)
 
 static void fold_begin(struct fold *x, enum block kind, const struct chat_event *ev)
 {
-    if (x->s.open == kind && kind != BLOCK_CALL)
+    if (x->s.open == kind && (kind == BLOCK_TEXT || kind == BLOCK_THINKING))
         return;
     fold_end(x, ev->unix_ms);
     x->s.open = kind;
+    x->ev = ev;
     x->began_ms = ev->unix_ms;
     buf_clear(&x->name);
     buf_str(&x->name, ev->name);
@@ -445,7 +532,14 @@ static void fold_event(struct fold *x, const struct chat_event *ev)
         fold_begin(x, BLOCK_THINKING, ev);
     else if (ev->what == CHAT_CALL)
         fold_begin(x, BLOCK_CALL, ev);
-    else if (ev->what == CHAT_FINISHED) {
+    else if (ev->what == CHAT_SERVER_CALL) {
+        fold_begin(x, BLOCK_SERVER_CALL, ev);
+        buf_str(&x->text, ev->text);
+        fold_end(x, ev->unix_ms);
+    } else if (ev->what == CHAT_SERVER_RESULT) {
+        fold_begin(x, BLOCK_RESULT, ev);
+        fold_end(x, ev->unix_ms);
+    } else if (ev->what == CHAT_FINISHED) {
         fold_end(x, ev->unix_ms);
         x->s.finish = ev->finish;
         x->s.stop = ev->text;

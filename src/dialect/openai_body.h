@@ -21,7 +21,8 @@ struct openai_body {
     double frequency_penalty, presence_penalty, xtc_threshold, xtc_probability;
     bool add_generation_prompt, continue_final;
     bool parse_reasoning, include_reasoning; // true unless said otherwise
-    bool parallel;                           // true unless said otherwise
+    bool resume_generation;
+    bool parallel; // true unless said otherwise
 };
 
 #define OPENAI_AT(member) offsetof(struct openai_body, member)

@@ -518,7 +518,8 @@ bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_bo
         openai_clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
     r->messages = openai_messages(b->messages, e);
     return r->messages && check_results(b->messages, e) && check_shape(body, e) &&
-           tools_read(body, r, e) && openai_chat_shape(body, r, e);
+           server_tools_read(d, body, r, e) && tools_read(body, r, e) &&
+           openai_chat_shape(body, r, e);
 }
 
 bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e)

@@ -79,7 +79,74 @@ static void cancel(struct dialect *d, struct http_req *r, str id)
     dialect_when_stored(d, r, run, id, cancelled);
 }
 
+/* POST /v1/streams/{id}/approvals/{call}: {"approve":true}. */
+static void approve(struct dialect *d, struct http_req *r, str rest)
+{
+    str id, word, call = rest;
+    struct err e;
+    str_cut(&call, '/', &id);
+    str_cut(&call, '/', &word);
+    if (!str_eqc(word, "approvals") || call.n == 0 || !call.p) {
+        err_set(&e, ERR_NOT_FOUND, "there is no such route; use /v1/streams/ID/approvals/CALL");
+        dialect_reply(r, openai_error, &e);
+        return;
+    }
+    json_t *body = dialect_parse_body(r, &e);
+    const json_t *yes = json_object_get(body, "approve");
+    if (body && !json_is_boolean(yes))
+        err_set_at(&e, ERR_INPUT, "approve", "'approve' must be true or false");
+    struct run *run = json_is_boolean(yes) ? find(d, r, id) : NULL;
+    if (!json_is_boolean(yes)) {
+        dialect_reply(r, openai_error, &e);
+    } else if (run) {
+        bool ok = run_approve(run, call, json_is_true(yes));
+        run_drop(run);
+        if (ok) {
+            http_reply(r, 200, "application/json",
+                       json_is_true(yes) ? STR("{\"approved\":true}")
+                                         : STR("{\"approved\":false}"));
+        } else {
+            err_set(&e, ERR_NOT_FOUND, "no call of this id waits for approval (any more)");
+            dialect_reply(r, openai_error, &e);
+        }
+    }
+    json_decref(body);
+}
+
+/* GET /v1/streams/{id}/approvals: the calls that wait. */
+static void list_approvals(struct dialect *d, struct http_req *r, str id)
+{
+    struct run *run = find(d, r, id);
+    struct buf out = BUF_INIT(ANSWER_MAX);
+    const struct chat_event *ev, *call = NULL;
+    bool first = true;
+    if (!run)
+        return;
+    buf_c(&out, "{\"data\":[");
+    for (size_t i = 0; (ev = run_event(run, i)); i++) {
+        if (ev->what == CHAT_SERVER_CALL)
+            call = ev; // what is asked about it follows at once
+        if (ev->what != CHAT_SERVER_ASK || !call || !run_waits_for(run, ev->id))
+            continue;
+        buf_c(&out, first ? "{\"id\":" : ",{\"id\":");
+        json_write_str(&out, ev->id, JSON_PLAIN);
+        buf_c(&out, ",\"tool\":");
+        json_write_str(&out, ev->name, JSON_PLAIN);
+        buf_c(&out, ",\"arguments\":");
+        json_write_str(&out, call->text, JSON_PLAIN);
+        buf_c(&out, "}");
+        first = false;
+    }
+    buf_c(&out, "]}");
+    run_drop(run);
+    http_reply(r, 200, "application/json", buf_as_str(&out));
+    buf_free(&out);
+}
+
 static const struct route routes[] = {
+    {"GET", "/v1/streams/{}/approvals", "streams.approvals", .plain = list_approvals,
+     .wants = dialect_wants_segment},
+    {"POST", "/v1/streams/{*}", "streams.approve", .plain = approve},
     {"GET", "/v1/streams/{}", "streams.observe", .plain = observe, .wants = dialect_wants_segment},
     {"DELETE", "/v1/streams/{}", "streams.cancel", .plain = cancel, .wants = dialect_wants_segment},
 };

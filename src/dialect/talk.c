@@ -214,6 +214,11 @@ static void follow_stream(struct talk *t)
 /* The answer as far as the log has it. */
 static void reply_whole(struct talk *t)
 {
+    struct err refused;
+    if (t->wire->refuse && t->wire->refuse(t->run, &refused)) {
+        reply_error(t, &refused);
+        return;
+    }
     struct buf body = BUF_INIT(ANSWER_MAX);
     t->wire->whole(&t->facts, t->run, &body);
     if (body.full) {

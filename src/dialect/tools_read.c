@@ -80,7 +80,7 @@ bool tools_read_list(const json_t *tools, struct chat_request *r, struct err *e)
 {
     const json_t *tool;
     char place[64];
-    size_t i, n = json_array_size(tools);
+    size_t i, n = json_array_size(tools), n_ours = r->n_server_tools + r->n_mcp;
     if (tools && !json_is_null(tools) && !json_is_array(tools))
         return bad(e, "tools", "invalid_type", "must be an array");
     if (n == 0)
@@ -90,9 +90,12 @@ bool tools_read_list(const json_t *tools, struct chat_request *r, struct err *e)
                    TOOLS_MAX);
         return err_kind(e, "out_of_range");
     }
-    r->tools = json_array();
+    if (!r->tools)
+        r->tools = json_array();
     json_array_foreach((json_t *)tools, i, tool)
     {
+        if (n_ours && server_tools_skip(tool))
+            continue;
         str type = json_as_str(json_object_get(tool, "type"));
         snprintf(place, sizeof place, "tools[%zu].type", i);
         if (!str_eqc(type, "function")) {
@@ -112,6 +115,9 @@ bool tools_read_list(const json_t *tools, struct chat_request *r, struct err *e)
 
 bool tools_name_choice(str name, struct chat_request *r, struct err *e)
 {
+    for (size_t i = 0; i < r->n_server_tools; i++)
+        if (str_eq(name, r->server_tools[i].shown))
+            name = r->server_tools[i].function;
     if (!has_tool(r->tools, name)) {
         err_set_at(e, ERR_INPUT, "tool_choice", "'tool_choice' names '%.*s', which is no tool here",
                    STR_ARG(str_sub(name, 0, 64)));
@@ -198,7 +204,7 @@ bool tools_read(const json_t *body, struct chat_request *r, struct err *e)
     const json_t *many = json_object_get(body, "parallel_tool_calls");
     if (many && !json_is_null(many) && !json_is_boolean(many))
         return bad(e, "parallel_tool_calls", "invalid_type", "must be a boolean");
-    r->one_call = json_is_false(many);
+    r->one_call |= json_is_false(many);
     return tools_read_list(json_object_get(body, "tools"), r, e) &&
            tools_read_choice(json_object_get(body, "tool_choice"), r, e);
 }

@@ -465,19 +465,35 @@ bool run_rounds_continue(struct run *run)
     return true;
 }
 
-bool run_approve(struct run *run, str id, bool yes)
+/* The call that waits for approval, by its id or by what stands behind the first '_' of that. */
+static struct round_call *asked_about(const struct run *run, str id)
 {
     struct rounds *x = run->rounds;
+    str bare = str_from(id, (size_t)(str_chr(id, '_') + 1));
     for (int i = 0; x && i < x->n; i++) {
         struct round_call *c = &x->calls[i];
-        if (!str_eqc(id, c->id) || !c->job || tools_asks_ms(c->job) == 0)
-            continue;
-        log_info("tools.approval", "run=%s call=%s tool=%s approved=%s", run->id, c->id, c->name,
-                 yes ? "yes" : "no");
-        tools_approve(c->job, yes);
-        return true;
+        str own = str_c(c->id);
+        if (c->job && tools_asks_ms(c->job) > 0 &&
+            (str_eq(id, own) || str_eq(bare, str_from(own, (size_t)(str_chr(own, '_') + 1)))))
+            return c;
     }
-    return false;
+    return NULL;
+}
+
+bool run_waits_for(const struct run *run, str id)
+{
+    return asked_about(run, id) != NULL;
+}
+
+bool run_approve(struct run *run, str id, bool yes)
+{
+    struct round_call *c = asked_about(run, id);
+    if (!c)
+        return false;
+    log_info("tools.approval", "run=%s call=%s tool=%s approved=%s", run->id, c->id, c->name,
+             yes ? "yes" : "no");
+    tools_approve(c->job, yes);
+    return true;
 }
 
 /* Offers. */
@@ -488,7 +504,7 @@ bool run_offer_tool(const struct runs *rs, struct chat_request *r, str name, str
     struct tools_info info;
     const json_t *tool;
     size_t i;
-    if (!rs->conf.tools || !tools_find(rs->conf.tools, name, &info)) {
+    if (!rs || !rs->conf.tools || !tools_find(rs->conf.tools, name, &info)) {
         err_set(e, ERR_INPUT, "there is no tool '%.*s' on this server",
                 STR_ARG(str_sub(name, 0, 64)));
         return err_kind(e, "tool_unavailable");
@@ -534,7 +550,7 @@ bool run_offer_tool(const struct runs *rs, struct chat_request *r, str name, str
 bool run_offer_server(const struct runs *rs, struct chat_request *r,
                       const struct chat_mcp_server *server, struct err *e)
 {
-    struct tools *t = rs->conf.tools;
+    struct tools *t = rs ? rs->conf.tools : NULL;
     if (!t || (server->url.n == 0 && !tools_has_server(t, server->name))) {
         err_set(e, ERR_INPUT, "there is no MCP server '%.*s' on this server",
                 STR_ARG(str_sub(server->name, 0, 64)));
@@ -556,5 +572,5 @@ bool run_offer_server(const struct runs *rs, struct chat_request *r,
 
 struct tools *runs_tools(const struct runs *rs)
 {
-    return rs->conf.tools;
+    return rs ? rs->conf.tools : NULL;
 }

@@ -152,6 +152,7 @@ struct tools *runs_tools(const struct runs *rs); // or NULL
 
 /* Answers a CHAT_SERVER_ASK.  False: no call of this id waits (any more). */
 bool run_approve(struct run *run, str id, bool yes);
+bool run_waits_for(const struct run *run, str id); // that call waits for approval
 
 /* The reader is slow: nothing is computed for it until it can take more. */
 void run_pause(struct run *run, bool paused);
