@@ -58,7 +58,7 @@ static const struct option {
     {"data", KIND_TEXT, AT(data), .text = "", .arg = "DIR",
      .help =
          "folder for what has to last: durable runs, stored objects, API keys (see confab keys)"},
-    {"tools", KIND_TEXT, AT(tools), .text = "math:*", .arg = "NAMES",
+    {"tools", KIND_TEXT, AT(tools), .text = "math:*,file:text", .arg = "NAMES",
      .help = "built-in tools that requests may ask for, with commas: math:calculator, "
              "math:statistics, math:calendar, web:url, web:search, code:python-interpreter, "
              "file:text; math:* for several, none for none"},

@@ -55,5 +55,58 @@ const struct tools_builtin tools_builtins[] = {
         .repeatable = true,
         .now = tools_calendar,
     },
+    {
+        .name = "web:url",
+        .function = "web_url",
+        .description = "Fetches a page of the web and gives its text.",
+        .schema = "{\"type\":\"object\",\"properties\":{\"url\":{\"type\":\"string\","
+                  "\"description\":\"http:// or https://\"}},"
+                  "\"required\":[\"url\"],\"additionalProperties\":false}",
+        .repeatable = true,
+        .reaches_out = true,
+        .missing = tools_url_missing,
+        .start = tools_url_start,
+        .stop = tools_url_stop,
+    },
+    {
+        .name = "web:search",
+        .function = "web_search",
+        .description = "Searches the web; gives titles, addresses and snippets of pages.",
+        .schema = "{\"type\":\"object\",\"properties\":{\"query\":{\"type\":\"string\"},"
+                  "\"max_results\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":10}},"
+                  "\"required\":[\"query\"],\"additionalProperties\":false}",
+        .repeatable = true,
+        .reaches_out = true,
+        .missing = tools_search_missing,
+        .start = tools_search_start,
+        .stop = tools_url_stop,
+    },
+    {
+        .name = "code:python-interpreter",
+        .function = "code_python_interpreter",
+        .description = "Runs a Python program of its own, without network, and gives what it "
+                       "printed. Nothing is kept between calls.",
+        .schema = "{\"type\":\"object\",\"properties\":{\"code\":{\"type\":\"string\","
+                  "\"description\":\"The whole program; print what you want to see\"}},"
+                  "\"required\":[\"code\"],\"additionalProperties\":false}",
+        .repeatable = true,
+        .reaches_out = true,
+        .missing = tools_python_missing,
+        .start = tools_python_start,
+        .stop = tools_python_stop,
+    },
+    {
+        .name = "file:text",
+        .function = "file_text",
+        .description = "Gives the text of the file that came with the request.",
+        .schema =
+            "{\"type\":\"object\",\"properties\":{\"file\":{\"type\":\"integer\",\"minimum\":1,"
+            "\"description\":\"Its number, if there are several\"}},"
+            "\"additionalProperties\":false}",
+        .repeatable = true,
+        .missing = tools_file_missing,
+        .start = tools_file_start,
+        .stop = tools_file_stop,
+    },
 };
 const size_t tools_n_builtins = COUNT(tools_builtins);

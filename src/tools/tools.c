@@ -14,7 +14,7 @@
 
 struct tools_conf tools_conf_default(void)
 {
-    return (struct tools_conf){.enabled = STR("math:*"),
+    return (struct tools_conf){.enabled = STR("math:*,file:text"),
                                .mcp_requests = true,
                                .mcp_changed = TOOLS_REFUSE,
                                .call_timeout_ms = 60000,
