@@ -101,12 +101,19 @@ static bool is_json_request(const struct http_req *r)
 
 static const struct brand *const brands[] = {
     &anthropic_brand, // before those whose paths it shares
-    &openai_brand,         &zylon_brand,
-    &zylon_hosted_brand,   &streams_brand,
-    &native_brand,         &paddler_brand,
-    &nugen_brand,          &pawa_brand,
-    &friendli_brand,       &friendli_dedicated_brand,
-    &friendli_tools_brand, &friendli_container_brand,
+    &openai_brand,
+    &zylon_brand,
+    &zylon_hosted_brand,
+    &streams_brand,
+    &native_brand,
+    &paddler_brand,
+    &nugen_brand,
+    &pawa_brand,
+    &friendli_files_brand,
+    &friendli_brand,
+    &friendli_dedicated_brand,
+    &friendli_tools_brand,
+    &friendli_container_brand,
     &ollama_brand,
 };
 

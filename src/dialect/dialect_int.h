@@ -105,8 +105,8 @@ struct brand {
 };
 extern const struct brand openai_brand, native_brand;
 extern const struct brand paddler_brand, nugen_brand, pawa_brand;
-extern const struct brand friendli_brand, friendli_dedicated_brand, friendli_tools_brand,
-    friendli_container_brand;
+extern const struct brand friendli_files_brand, friendli_brand, friendli_dedicated_brand,
+    friendli_tools_brand, friendli_container_brand;
 extern const struct brand ollama_brand;
 extern const struct brand anthropic_brand, zylon_brand, zylon_hosted_brand;
 

@@ -10,6 +10,7 @@
 #include "json/json.h"
 
 #include <dirent.h>
+#include <openssl/evp.h>
 #include <unistd.h>
 
 #define KEPT_MS  ((int64_t)7 * 86400 * 1000)
@@ -178,6 +179,20 @@ bool tools_file_find(struct tools *t, str team, str id, struct tools_file *out, 
     return true;
 }
 
+/* Of other algorithms than SHA-256 it is only kept. */
+static bool digest_fits(const struct tools_file *f, str bytes)
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    char text[80] = "sha256:";
+    unsigned n = 0;
+    if (!str_eq_nocase(str_sub(str_c(f->digest), 0, 7), STR("sha256:")))
+        return true;
+    EVP_Digest(bytes.p ? bytes.p : "", bytes.n, sum, &n, EVP_sha256(), NULL);
+    for (unsigned i = 0; i < n && i < 32; i++)
+        snprintf(text + 7 + 2 * i, 3, "%02x", sum[i]);
+    return str_eq_nocase(str_c(f->digest), str_c(text));
+}
+
 bool tools_file_put(struct tools *t, str team, str id, str bytes, struct err *e)
 {
     struct tools_file f;
@@ -189,6 +204,8 @@ bool tools_file_put(struct tools *t, str team, str id, str bytes, struct err *e)
     if (bytes.n != f.size)
         return err_set(e, ERR_INPUT, "the file has %zu bytes, but %zu were announced", bytes.n,
                        f.size);
+    if (!digest_fits(&f, bytes))
+        return err_set(e, ERR_INPUT, "the file does not have the digest that was announced");
     path_of(t, f.id, ".data", path);
     return file_replace_private(path, bytes, e);
 }

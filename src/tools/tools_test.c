@@ -356,12 +356,15 @@ static void files_belong_to_teams(void **state)
     c.max_team_files = 100;
     bench_open(&b, &c);
     struct tools *t = b.tools;
-    assert_true(tools_file_new(t, STR("a"), STR("x.txt"), 5, STR("sha256:00"), &f, &e));
+    assert_true(tools_file_new(
+        t, STR("a"), STR("x.txt"), 5,
+        STR("sha256:2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824"), &f, &e));
     str id = str_c(f.id);
     assert_false(tools_file_read(t, STR("a"), id, &out, &e));
     assert_false(tools_file_put(t, STR("b"), id, STR("hello"), &e));
     assert_int_equal(e.code, ERR_NOT_FOUND);
     assert_false(tools_file_put(t, STR("a"), id, STR("hello!"), &e));
+    assert_false(tools_file_put(t, STR("a"), id, STR("HELLO"), &e)); // not of that digest
     assert_true(tools_file_put(t, STR("a"), id, STR("hello"), &e));
     assert_false(tools_file_put(t, STR("a"), id, STR("HELLO"), &e));
     assert_true(tools_file_read(t, STR("a"), id, &out, &e));
