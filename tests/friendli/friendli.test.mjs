@@ -219,11 +219,11 @@ test('faults of a body are told with 422 and their field', async () => {
         assert.equal(e.detail[0].loc[0], 'body');
         assert.equal(e.detail[0].loc[1], param.split(/[.[]/)[0]);
     }
-    const refused = await post('/serverless/tools/v1/chat/completions', body({ tools: [{ type: 'math:calculator' }] }));
+    const refused = await post('/serverless/tools/v1/chat/completions', body({ tools: [{ type: 'linkup:search' }] }));
     assert.equal(refused.status, 422);
     const e = await refused.json();
     assert.equal(e.error.code, 'tool_unavailable');
-    assert.match(e.message, /math:calculator/);
+    assert.match(e.message, /linkup:search/);
 });
 
 test('what costs nothing is accepted', async () => {
