@@ -24,6 +24,10 @@ void chat_request_free(struct chat_request *r)
     json_decref(r->tools);
     json_decref(r->template_args);
     json_decref(r->format_schema);
+    json_decref(r->bad_words);
+    json_decref(r->bad_tokens);
+    json_decref(r->stop_tokens);
+    json_decref(r->forced);
     json_decref(r->aside);
     for (size_t i = 0; i < r->n_server_tools; i++)
         json_decref(r->server_tools[i].files);

@@ -93,6 +93,13 @@ struct chat_request {
     bool raw_text;         // the answer as generated: control tokens written out, nothing parsed
     bool thinking_as_text; // the marks of thinking and what is between them stay in the text
 
+    json_t *bad_words;        // owned; array of texts that may not appear, or NULL
+    json_t *bad_tokens;       // owned; the same as arrays of token ids
+    json_t *stop_tokens;      // owned; arrays of token ids: the answer ends behind one of them
+    json_t *forced;           // owned; array of token ids: they are the answer, to be scored
+    int no_repeat_ngram;      // > 1: no run of so many tokens twice in prompt and answer
+    int max_total, min_total; // of prompt and answer together, instead of max_tokens; 0: none
+
     enum chat_format format;
     json_t *format_schema; // owned; a JSON Schema
     str format_source;     // a regular expression or a grammar

@@ -59,6 +59,11 @@ size_t chat_visible_tokens(const struct chat_template *t, const int32_t **ids);
 /* Was the template made for tools?  Others get them in words of ours. */
 bool chat_takes_tools(const struct chat_template *t);
 
+/* The marks around the thinking of an answer that begins so; *open is empty where it is open
+ * already.  False: the model does not think, or the prompt has settled that it will not. */
+bool chat_thinking_marks(const struct chat_template *t, const struct chat_start *start, str *open,
+                         str *close);
+
 /* The name of the template's call format ("hermes"), and of its thinking ("<think>"); "" for none.
  */
 const char *chat_notation_name(const struct chat_template *t);

@@ -462,6 +462,17 @@ struct chat_parser *chat_parser_new(const struct chat_template *t, const struct 
                             name, emit, arg);
 }
 
+bool chat_thinking_marks(const struct chat_template *t, const struct chat_start *start, str *open,
+                         str *close)
+{
+    const struct chat_thinking *m = chat_template_thinking(t);
+    if (!m || start->settled)
+        return false;
+    *open = str_c(start->thinking ? "" : m->open);
+    *close = str_c(m->close);
+    return true;
+}
+
 void chat_parser_free(struct chat_parser *p)
 {
     if (!p)

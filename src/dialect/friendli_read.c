@@ -24,12 +24,11 @@
         {"chat_template_kwargs", FIELD_OBJECT, AT(template_args)},                                 \
         {"parse_reasoning", FIELD_BOOL, AT(parse_reasoning)},                                      \
         {"include_reasoning", FIELD_BOOL, AT(include_reasoning)},                                  \
-        {"reasoning_budget", FIELD_REFUSE, .note = "a bound on thinking is not built yet"},        \
+        {"reasoning_budget", FIELD_INT, AT(reasoning_budget), 1, MANY},                            \
         {"reasoning_effort", FIELD_ANY, AT(spare)}, {"tool_choice", FIELD_ANY, AT(spare)},         \
         {"tools", FIELD_ARRAY, AT(spare)}, {"response_format", FIELD_OBJECT, AT(spare)},           \
-        {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},                                         \
-        {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},                 \
-        {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},             \
+        {"parallel_tool_calls", FIELD_BOOL, AT(parallel)}, {"logprobs", FIELD_BOOL, AT(logprobs)}, \
+        {"top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20},                                      \
         {"functions", FIELD_REFUSE, .note = "use 'tools'"},                                        \
         {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"}, {"audio", FIELD_TAKE},       \
         {"modalities", FIELD_TAKE}, {"prediction", FIELD_TAKE},                                    \
@@ -53,13 +52,14 @@ static const struct field completion_fields[] = {
     {"prompt", FIELD_ANY, AT(prompt)},
     {"tokens", FIELD_ARRAY, AT(spare)},
     {"response_format", FIELD_OBJECT, AT(spare)},
-    {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
-    {"max_total_tokens", FIELD_REFUSE, .note = "use 'max_tokens'"},
-    {"min_total_tokens", FIELD_REFUSE, .note = "use 'min_tokens'"},
-    {"bad_words", FIELD_REFUSE, .note = "banned phrases are not built yet"},
-    {"bad_word_tokens", FIELD_REFUSE, .note = "banned phrases are not built yet"},
-    {"stop_tokens", FIELD_REFUSE, .note = "use 'stop' or 'eos_token'"},
-    {"forced_output_tokens", FIELD_REFUSE, .note = "scoring is not built yet"},
+    {"logprobs", FIELD_INT, AT(logprobs_count), 0, 20},
+    {"max_total_tokens", FIELD_INT, AT(max_total), 1, MANY},
+    {"min_total_tokens", FIELD_INT, AT(min_total), 0, MANY},
+    {"bad_words", FIELD_ARRAY, AT(bad_words)},
+    {"bad_word_tokens", FIELD_ARRAY, AT(bad_word_tokens)},
+    {"stop_tokens", FIELD_ARRAY, AT(stop_tokens)},
+    {"no_repeat_ngram", FIELD_INT, AT(no_repeat_ngram), 0, MANY},
+    {"forced_output_tokens", FIELD_ARRAY, AT(forced)},
     {"embedding_to_replace", FIELD_REFUSE, .note = "prompts are tokens"},
     {"token_index_to_replace", FIELD_REFUSE, .note = "prompts are tokens"},
     {"encoder_no_repeat_ngram", FIELD_TAKE},
@@ -221,6 +221,65 @@ static bool rest_of_assisted(struct dialect *d, const json_t *body, struct opena
     return ok;
 }
 
+#define PHRASES_MAX 1024
+
+static bool bad_list(struct err *e, const char *field, const char *what)
+{
+    err_set_at(e, ERR_INPUT, field, "'%s' must be an array of %s, at most %d", field, what,
+               PHRASES_MAX);
+    return err_kind(e, "invalid_type");
+}
+
+/* [{"tokens":[1,2]}] as [[1,2]]. */
+static bool read_phrases(const json_t *v, const char *field, json_t **out, struct err *e)
+{
+    size_t i;
+    json_t *item;
+    if (json_array_size(v) == 0)
+        return true;
+    if (json_array_size(v) > PHRASES_MAX)
+        return bad_list(e, field, "objects with 'tokens'");
+    *out = json_array();
+    json_array_foreach(v, i, item)
+    {
+        json_t *ids = json_object_get(item, "tokens");
+        if (json_array_size(ids) == 0)
+            return bad_list(e, field, "objects with 'tokens'");
+        json_array_append(*out, ids);
+    }
+    return true;
+}
+
+/* What bounds a completion beside the settings that all routes have. */
+static bool read_bounds(const struct openai_body *b, struct chat_request *r, struct err *e)
+{
+    size_t i;
+    json_t *item;
+    if (b->max_total > 0 && b->max_tokens > 0)
+        return no_pair(e, "max_total_tokens", "max_tokens");
+    if (b->min_total > 0 && b->min_tokens > 0)
+        return no_pair(e, "min_total_tokens", "min_tokens");
+    r->max_total = openai_clamp_count(b->max_total);
+    r->min_total = openai_clamp_count(b->min_total);
+    r->no_repeat_ngram = openai_clamp_count(b->no_repeat_ngram);
+    json_array_foreach(b->bad_words, i, item)
+    {
+        if (json_string_length(item) == 0 || i >= PHRASES_MAX)
+            return bad_list(e, "bad_words", "texts, none empty");
+    }
+    json_array_foreach(b->forced, i, item)
+    {
+        if (!json_is_integer(item))
+            return bad_list(e, "forced_output_tokens", "token ids");
+    }
+    if (json_array_size(b->bad_words))
+        r->bad_words = json_incref((json_t *)b->bad_words);
+    if (json_array_size(b->forced))
+        r->forced = json_incref((json_t *)b->forced);
+    return read_phrases(b->bad_word_tokens, "bad_word_tokens", &r->bad_tokens, e) &&
+           read_phrases(b->stop_tokens, "stop_tokens", &r->stop_tokens, e);
+}
+
 static bool rest_of_completion(struct dialect *d, const json_t *body, struct openai_body *b,
                                struct talk_order *out, struct err *e)
 {
@@ -236,13 +295,10 @@ static bool rest_of_completion(struct dialect *d, const json_t *body, struct ope
                    "yet");
         return err_kind(e, "unsupported_value");
     }
-    if (json_number_value(json_object_get(body, "no_repeat_ngram")) > 1) {
-        err_set_at(e, ERR_INPUT, "no_repeat_ngram",
-                   "'no_repeat_ngram' is not supported here: this sampler is not offered");
-        return err_kind(e, "unsupported_value");
-    }
     out->request->max_tokens = openai_clamp_count(b->max_tokens);
-    return check_settings(d, body, b, e) &&
+    out->request->want_tokens = true;
+    return check_settings(d, body, b, e) && read_bounds(b, out->request, e) &&
+           openai_read_logprobs(b, out->request, e) &&
            openai_read_prompts(as_ids ? tokens : b->prompt, out->request, e);
 }
 

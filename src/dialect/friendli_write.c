@@ -3,6 +3,7 @@
  * The first delta carries the role with the first piece, never an empty text: its clients would
  * open a block for that. */
 #include "dialect/friendli.h"
+#include "dialect/logprobs.h"
 
 #include "base/mem.h"
 #include "http/sse.h"
@@ -211,11 +212,14 @@ static void chat_chunk(const struct talk_facts *f, struct chat_state *s,
     } else if (!end) {
         write_call_delta(ev, chunk);
     }
-    if (end)
+    if (end) {
         buf_printf(chunk, "},\"finish_reason\":\"%s\",\"logprobs\":null,\"seed\":%lld}",
                    finish_name(ev->finish), seed_of(f, ev->choice));
-    else
-        buf_c(chunk, "},\"finish_reason\":null,\"logprobs\":null}");
+    } else {
+        buf_c(chunk, "},\"finish_reason\":null,");
+        logprobs_chat_event(f, ev, false, chunk);
+        buf_char(chunk, '}');
+    }
     end_chunk(f, chunk, out);
 }
 
@@ -287,12 +291,17 @@ static void write_message(const struct talk_facts *f, const struct run *run,
     buf_c(out, "}");
 }
 
-static void write_outcome(const struct talk_facts *f, const struct run *run, int choice,
+static void write_outcome(const struct talk_facts *f, const struct run *run, int choice, bool chat,
                           struct buf *out)
 {
     const struct chat_event *end = answer_finish(run, choice);
-    buf_printf(out, ",\"finish_reason\":\"%s\",\"logprobs\":null,\"seed\":%lld}",
-               finish_name(end ? end->finish : CHAT_FINISH_STOP), seed_of(f, choice));
+    buf_printf(out, ",\"finish_reason\":\"%s\",",
+               finish_name(end ? end->finish : CHAT_FINISH_STOP));
+    if (chat)
+        logprobs_chat_whole(f, run, choice, false, out);
+    else
+        logprobs_text_whole(f, run, choice, 0, out);
+    buf_printf(out, ",\"seed\":%lld}", seed_of(f, choice));
 }
 
 static void end_whole(const struct run *run, struct buf *out)
@@ -311,7 +320,7 @@ static void chat_whole(const struct talk_facts *f, const struct run *run, struct
     for (int i = 0; i < f->n_choices; i++) {
         buf_printf(out, "%s{\"index\":%d,\"message\":", i ? "," : "", i);
         write_message(f, run, &calls, i, out);
-        write_outcome(f, run, i, out);
+        write_outcome(f, run, i, true, out);
     }
     end_whole(run, out);
     calls_fini(&calls);
@@ -472,20 +481,49 @@ const struct wire friendli_quiet_wire = {
 
 /* Completions. */
 
+/* How many characters of each choice are on the wire. */
+struct text_state {
+    size_t *at; // [n_choices], or NULL
+};
+
+static void text_state_fini(void *state)
+{
+    struct text_state *s = state;
+    mem_free(s->at);
+}
+
+/* `token` is one id: that of the last token behind the text; none or several are all in `tokens`.
+ */
+static void write_tokens(const struct chat_event *ev, struct buf *out)
+{
+    if (ev->what != CHAT_TEXT || !ev->tokens || ev->n_tokens == 0)
+        return;
+    buf_printf(out, ",\"token\":%d,\"tokens\":", ev->tokens[ev->n_tokens - 1].id);
+    for (int i = 0; i < ev->n_tokens; i++)
+        buf_printf(out, "%c%d", i ? ',' : '[', ev->tokens[i].id);
+    buf_char(out, ']');
+}
+
 static void completion_event(const struct talk_facts *f, void *state, const struct chat_event *ev,
                              struct buf *out)
 {
     struct buf chunk = BUF_INIT(ANSWER_MAX);
-    (void)state;
+    struct text_state *s = state;
+    if (!s->at)
+        s->at = mem_calloc((size_t)f->n_choices, sizeof *s->at);
     if (ev->what == CHAT_TEXT || ev->what == CHAT_FINISHED) {
         write_head(f, "text_completion", ev->unix_ms, &chunk);
         buf_printf(&chunk, "{\"index\":%d,\"text\":", ev->choice);
         json_write_str(&chunk, ev->what == CHAT_TEXT ? ev->text : STR(""), JSON_PLAIN);
+        write_tokens(ev, &chunk);
         if (ev->what == CHAT_FINISHED)
-            buf_printf(&chunk, ",\"finish_reason\":\"%s\",\"logprobs\":null,\"seed\":%lld}",
-                       finish_name(ev->finish), seed_of(f, ev->choice));
+            buf_printf(&chunk, ",\"finish_reason\":\"%s\",", finish_name(ev->finish));
         else
-            buf_c(&chunk, ",\"finish_reason\":null,\"logprobs\":null}");
+            buf_c(&chunk, ",\"finish_reason\":null,");
+        logprobs_text_event(f, ev, &s->at[ev->choice], &chunk);
+        if (ev->what == CHAT_FINISHED)
+            buf_printf(&chunk, ",\"seed\":%lld", seed_of(f, ev->choice));
+        buf_char(&chunk, '}');
         end_chunk(f, &chunk, out);
     } else if (ev->what == CHAT_COMPLETED) {
         write_completed(f, "text_completion", ev, &chunk, out);
@@ -501,7 +539,9 @@ static void completion_whole(const struct talk_facts *f, const struct run *run, 
     for (int i = 0; i < f->n_choices; i++) {
         buf_printf(out, "%s{\"index\":%d", i ? "," : "", i);
         write_text(run, CHAT_TEXT, i, ",\"text\":", true, out);
-        write_outcome(f, run, i, out);
+        buf_c(out, ",\"tokens\":");
+        logprobs_ids(run, i, out);
+        write_outcome(f, run, i, false, out);
     }
     end_whole(run, out);
 }
@@ -509,9 +549,11 @@ static void completion_whole(const struct talk_facts *f, const struct run *run, 
 const struct wire friendli_completion_wire = {
     .id_prefix = "cmpl-",
     .stream_type = "text/event-stream",
+    .state_size = sizeof(struct text_state),
     .sse = true,
     .event = completion_event,
     .whole = completion_whole,
     .error = friendli_error,
+    .state_fini = text_state_fini,
     .keep_alive = ": keepalive\n\n",
 };

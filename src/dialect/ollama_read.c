@@ -5,7 +5,8 @@
 struct body {
     str model, prompt, system;
     const json_t *messages, *tools, *options, *think, *format, *keep_alive;
-    bool stream, truncate, raw;
+    bool stream, truncate, raw, logprobs;
+    int64_t top_logprobs;
 };
 
 struct options {
@@ -24,9 +25,9 @@ struct options {
         {"options", FIELD_OBJECT, AT(options)}, {"think", FIELD_ANY, AT(think)},                   \
         {"format", FIELD_ANY, AT(format)}, {"keep_alive", FIELD_ANY, AT(keep_alive)},              \
         {"truncate", FIELD_BOOL, AT(truncate)}, {"shift", FIELD_TAKE},                             \
-        {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},                 \
+        {"logprobs", FIELD_BOOL, AT(logprobs)},                                                    \
     {                                                                                              \
-        "top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"                \
+        "top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20                                         \
     }
 
 static const struct field chat_fields[] = {
@@ -103,6 +104,8 @@ static bool apply_options(const struct body *b, struct talk_order *out, struct e
     r->repetition_penalty = (float)o.repeat_penalty;
     r->presence_penalty = (float)o.presence_penalty;
     r->frequency_penalty = (float)o.frequency_penalty;
+    r->want_logprobs = b->logprobs || b->top_logprobs > 0;
+    r->top_logprobs = (int)b->top_logprobs;
     r->has_seed = o.seed >= 0;
     r->seed = o.seed >= 0 ? (uint64_t)o.seed : 0;
     if (b->truncate && r->messages) // the server's own bound is applied to it

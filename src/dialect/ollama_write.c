@@ -1,5 +1,6 @@
 /* dialect/ollama_write.c - events as Ollama's lines, runs as its answers, errors as its errors.
  * Pure. */
+#include "dialect/logprobs.h"
 #include "dialect/ollama.h"
 
 #include "base/clock.h"
@@ -145,6 +146,10 @@ static void line(const struct talk_facts *f, struct state *s, const struct chat_
     write_head(f->model, when(f, ev), out);
     write_answer(chat, text ? ev->text : none, thinking ? ev->text : none,
                  called ? &s->calls : NULL, out);
+    if (text && f->request && f->request->want_logprobs) {
+        buf_c(out, ",\"logprobs\":");
+        logprobs_entries(ev, out);
+    }
     if (ev->what == CHAT_COMPLETED)
         write_end(f, s, ev, out);
     else
@@ -177,6 +182,10 @@ static void whole(const struct talk_facts *f, const struct run *run, bool chat, 
     answer_text(run, CHAT_REASONING, 0, &thinking);
     write_head(f->model, when(f, last), out);
     write_answer(chat, buf_as_str(&text), buf_as_str(&thinking), &s.calls, out);
+    if (f->request && f->request->want_logprobs) {
+        buf_c(out, ",\"logprobs\":");
+        logprobs_whole_entries(run, 0, out);
+    }
     write_end(f, &s, last, out);
     buf_free(&text);
     buf_free(&thinking);

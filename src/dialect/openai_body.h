@@ -17,6 +17,11 @@ struct openai_body {
     bool spare_flag;
     int64_t n, best_of, top_k, min_tokens, max_tokens, max_completion_tokens;
     int64_t timeout_us; // 0: not given
+    bool logprobs;
+    int64_t reasoning_budget; // 0: not given
+    const json_t *bad_words, *bad_word_tokens, *stop_tokens, *forced;
+    int64_t no_repeat_ngram, max_total, min_total;
+    int64_t top_logprobs, logprobs_count; // -1: not given; the latter is a completion's
     double temperature, top_p, min_p, repetition_penalty, repeat_penalty;
     double frequency_penalty, presence_penalty, xtc_threshold, xtc_probability;
     bool add_generation_prompt, continue_final;
@@ -77,6 +82,9 @@ struct openai_body openai_body_default(void);
  */
 MUST_CHECK bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
                                     struct talk_order *out, struct err *e);
+/* The fields of both wires about log-probabilities, once they are read. */
+MUST_CHECK bool openai_read_logprobs(const struct openai_body *b, struct chat_request *r,
+                                     struct err *e);
 /* A count that may be any size, as one that counts to INT32_MAX; below 0 is 0. */
 int openai_clamp_count(int64_t v);
 

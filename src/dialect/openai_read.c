@@ -23,12 +23,12 @@ static const struct field chat_fields[] = {
     {"chat_template_kwargs", FIELD_OBJECT, AT(template_args)},
     {"add_generation_prompt", FIELD_BOOL, AT(add_generation_prompt)},
     {"continue_final_message", FIELD_BOOL, AT(continue_final)},
-    {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
-    {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
     {"tools", FIELD_ARRAY, AT(spare)},
     {"tool_choice", FIELD_ANY, AT(spare)},
     {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},
     {"reasoning_effort", FIELD_ANY, AT(spare)},
+    {"logprobs", FIELD_BOOL, AT(logprobs)},
+    {"top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20},
     {"functions", FIELD_REFUSE, .note = "use 'tools'"},
     {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"},
     {"audio", FIELD_REFUSE, .note = "answers are text only"},
@@ -38,7 +38,7 @@ static const struct field chat_fields[] = {
     {"verbosity", FIELD_TAKE},
     {"parse_reasoning", FIELD_BOOL, AT(parse_reasoning)},
     {"include_reasoning", FIELD_BOOL, AT(include_reasoning)},
-    {"reasoning_budget", FIELD_REFUSE, .note = "a bound on thinking is not built yet"},
+    {"reasoning_budget", FIELD_INT, AT(reasoning_budget), 1, MANY},
 };
 
 static const struct field completion_fields[] = {
@@ -48,7 +48,7 @@ static const struct field completion_fields[] = {
     {"best_of", FIELD_INT, AT(best_of), 0, 20},
     {"echo", FIELD_BOOL, AT(echo)},
     {"suffix", FIELD_REFUSE, .note = "fill-in-the-middle is not built yet"},
-    {"logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
+    {"logprobs", FIELD_INT, AT(logprobs_count), 0, 5},
 };
 
 struct openai_body openai_body_default(void)
@@ -57,6 +57,8 @@ struct openai_body openai_body_default(void)
                                 .best_of = -1,
                                 .max_tokens = -1,
                                 .max_completion_tokens = -1,
+                                .top_logprobs = -1,
+                                .logprobs_count = -1,
                                 .temperature = 1,
                                 .top_p = 1,
                                 .repetition_penalty = 1,
@@ -235,6 +237,7 @@ static bool read_settings(const struct openai_body *b, struct talk_order *out, s
     r->min_tokens = openai_clamp_count(b->min_tokens);
     r->ignore_eos = b->ignore_eos;
     r->thinking_as_text = !b->parse_reasoning;
+    r->reasoning_budget = openai_clamp_count(b->reasoning_budget);
     out->hide_reasoning = !b->include_reasoning;
     if (b->timeout_us > 0)
         r->timeout_ms =
@@ -509,6 +512,19 @@ static bool check_results(const json_t *messages, struct err *e)
     return true;
 }
 
+bool openai_read_logprobs(const struct openai_body *b, struct chat_request *r, struct err *e)
+{
+    if (b->top_logprobs > 0 && !b->logprobs) {
+        err_set_at(e, ERR_INPUT, "top_logprobs", "'top_logprobs' needs 'logprobs' to be true");
+        return err_kind(e, "unsupported_combination");
+    }
+    r->want_logprobs = b->logprobs || b->logprobs_count >= 0;
+    r->top_logprobs = (int)(b->logprobs_count > 0 ? b->logprobs_count
+                            : b->top_logprobs > 0 ? b->top_logprobs
+                                                  : 0);
+    return true;
+}
+
 bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
                          struct talk_order *out, struct err *e)
 {
@@ -518,8 +534,8 @@ bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_bo
         openai_clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
     r->messages = openai_messages(b->messages, e);
     return r->messages && check_results(b->messages, e) && check_shape(body, e) &&
-           server_tools_read(d, body, r, e) && tools_read(body, r, e) &&
-           openai_chat_shape(body, r, e);
+           openai_read_logprobs(b, r, e) && server_tools_read(d, body, r, e) &&
+           tools_read(body, r, e) && openai_chat_shape(body, r, e);
 }
 
 bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e)
@@ -595,8 +611,13 @@ static bool rest_of_completion(struct dialect *d, const json_t *body, struct ope
                           "'max_tokens' 0 is not supported here: an answer has at least one token");
     r->max_tokens = b->max_tokens > 0 ? openai_clamp_count(b->max_tokens) : 16;
     out->echo = b->echo;
+    if (b->echo && b->logprobs_count >= 0) {
+        err_set_at(e, ERR_INPUT, "echo",
+                   "'echo' together with 'logprobs' is not supported here: prompts are not scored");
+        return err_kind(e, "unsupported_value");
+    }
 
-    if (!openai_read_prompts(b->prompt, r, e))
+    if (!openai_read_logprobs(b, r, e) || !openai_read_prompts(b->prompt, r, e))
         return false;
     for (size_t i = 0; out->echo && i < r->n_prompts; i++)
         if (r->prompts[i].tokens)

@@ -1,6 +1,8 @@
 /* dialect/openai_write.c - events as OpenAI's chunks, runs as its answers, errors as its errors.
  * Pure: what is written depends on the arguments alone. */
-#include "dialect/dialect_int.h"
+#include "dialect/logprobs.h"
+
+#include "base/mem.h"
 
 #include "http/sse.h"
 
@@ -151,15 +153,21 @@ static void progress_chunk(const struct talk_facts *f, const char *object,
 
 #define CHAT_CHUNK "chat.completion.chunk"
 
-static void chat_delta(const struct talk_facts *f, int choice, const char *key, str text,
-                       struct buf *chunk, struct buf *out)
+/* ev carries the text, or is NULL. */
+static void chat_delta(const struct talk_facts *f, int choice, const char *key,
+                       const struct chat_event *ev, struct buf *chunk, struct buf *out)
 {
     write_head(f, CHAT_CHUNK, chunk);
     buf_printf(chunk, ",\"service_tier\":\"default\",\"choices\":[{\"index\":%d,\"delta\":{%s",
                choice, key);
-    if (text.p)
-        json_write_str(chunk, text, JSON_PLAIN);
-    buf_c(chunk, "},\"logprobs\":null,\"finish_reason\":null}]");
+    if (ev)
+        json_write_str(chunk, ev->text, JSON_PLAIN);
+    buf_c(chunk, "},");
+    if (ev)
+        logprobs_chat_event(f, ev, true, chunk);
+    else
+        buf_c(chunk, "\"logprobs\":null");
+    buf_c(chunk, ",\"finish_reason\":null}]");
     end_chunk(f, chunk, out);
 }
 
@@ -200,13 +208,12 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
     case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED:
         for (int i = 0; i < f->n_choices; i++)
-            chat_delta(f, i, "\"role\":\"assistant\",\"content\":\"\"", (str){NULL, 0}, &chunk,
-                       out);
+            chat_delta(f, i, "\"role\":\"assistant\",\"content\":\"\"", NULL, &chunk, out);
         break;
-    case CHAT_TEXT: chat_delta(f, ev->choice, "\"content\":", ev->text, &chunk, out); break;
+    case CHAT_TEXT: chat_delta(f, ev->choice, "\"content\":", ev, &chunk, out); break;
     case CHAT_REASONING:
         if (!f->hide_reasoning)
-            chat_delta(f, ev->choice, "\"reasoning_content\":", ev->text, &chunk, out);
+            chat_delta(f, ev->choice, "\"reasoning_content\":", ev, &chunk, out);
         break;
     case CHAT_CALL:
     case CHAT_ARGUMENTS: call_delta(f, ev, &chunk, out); break;
@@ -264,7 +271,9 @@ static void chat_whole(const struct talk_facts *f, const struct run *run, struct
         buf_printf(out, "%s{\"index\":%d,\"message\":", i ? "," : "", i);
         write_message(f, run, &calls, i, out);
         const struct chat_event *end = finish_of(run, i);
-        buf_printf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}",
+        buf_char(out, ',');
+        logprobs_chat_whole(f, run, i, true, out);
+        buf_printf(out, ",\"finish_reason\":\"%s\"}",
                    finish_name(end ? end->finish : CHAT_FINISH_STOP));
     }
     calls_fini(&calls);
@@ -291,14 +300,36 @@ static str echoed(const struct talk_facts *f, int choice)
     return f->echo ? r->prompts[choice / r->n_choices].text : STR("");
 }
 
-static void text_chunk(const struct talk_facts *f, int choice, str text, const char *finish,
-                       struct buf *chunk, struct buf *out)
+/* How many characters of each choice are on the wire. */
+struct text_state {
+    size_t *at; // [n_choices], or NULL
+};
+
+static void text_state_fini(void *state)
 {
+    struct text_state *s = state;
+    mem_free(s->at);
+}
+
+/* ev: what carries the text, or NULL. */
+static void text_chunk(const struct talk_facts *f, struct text_state *s, int choice, str text,
+                       const struct chat_event *ev, const char *finish, struct buf *chunk,
+                       struct buf *out)
+{
+    if (!s->at)
+        s->at = mem_calloc((size_t)f->n_choices, sizeof *s->at);
     write_head(f, "text_completion", chunk);
     buf_printf(chunk, ",\"choices\":[{\"index\":%d,\"text\":", choice);
     json_write_str(chunk, text, JSON_PLAIN);
-    buf_printf(chunk, ",\"logprobs\":null,\"finish_reason\":%s%s%s}]", finish ? "\"" : "",
-               finish ? finish : "null", finish ? "\"" : "");
+    buf_char(chunk, ',');
+    if (ev) {
+        logprobs_text_event(f, ev, &s->at[choice], chunk);
+    } else {
+        s->at[choice] += logprobs_characters(text);
+        buf_c(chunk, "\"logprobs\":null");
+    }
+    buf_printf(chunk, ",\"finish_reason\":%s%s%s}]", finish ? "\"" : "", finish ? finish : "null",
+               finish ? "\"" : "");
     end_chunk(f, chunk, out);
 }
 
@@ -306,7 +337,6 @@ static void completion_event(const struct talk_facts *f, void *state, const stru
                              struct buf *out)
 {
     struct buf chunk = BUF_INIT(ANSWER_MAX);
-    (void)state;
     switch (ev->what) {
     case CHAT_PROGRESS: progress_chunk(f, "text_completion", ev, &chunk, out); break;
     case CHAT_WAITING:
@@ -315,14 +345,14 @@ static void completion_event(const struct talk_facts *f, void *state, const stru
     case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED:
         for (int i = 0; f->echo && i < f->n_choices; i++)
-            text_chunk(f, i, echoed(f, i), NULL, &chunk, out);
+            text_chunk(f, state, i, echoed(f, i), NULL, NULL, &chunk, out);
         break;
-    case CHAT_TEXT: text_chunk(f, ev->choice, ev->text, NULL, &chunk, out); break;
+    case CHAT_TEXT: text_chunk(f, state, ev->choice, ev->text, ev, NULL, &chunk, out); break;
     case CHAT_REASONING: // a completion's text is raw: no such events
     case CHAT_CALL:
     case CHAT_ARGUMENTS: break;
     case CHAT_FINISHED:
-        text_chunk(f, ev->choice, STR(""), finish_name(ev->finish), &chunk, out);
+        text_chunk(f, state, ev->choice, STR(""), NULL, finish_name(ev->finish), &chunk, out);
         break;
     case CHAT_COMPLETED:
         usage_chunk(f, "text_completion", &ev->usage, &chunk, out);
@@ -341,7 +371,9 @@ static void completion_whole(const struct talk_facts *f, const struct run *run, 
         buf_printf(out, "%s{\"index\":%d,\"text\":", i ? "," : "", i);
         write_text(run, i, echoed(f, i), out);
         const struct chat_event *end = finish_of(run, i);
-        buf_printf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}",
+        buf_char(out, ',');
+        logprobs_text_whole(f, run, i, logprobs_characters(echoed(f, i)), out);
+        buf_printf(out, ",\"finish_reason\":\"%s\"}",
                    finish_name(end ? end->finish : CHAT_FINISH_STOP));
     }
     buf_c(out, "],\"usage\":");
@@ -352,9 +384,11 @@ static void completion_whole(const struct talk_facts *f, const struct run *run, 
 const struct wire openai_completion_wire = {
     .id_prefix = "cmpl-",
     .stream_type = "text/event-stream",
+    .state_size = sizeof(struct text_state),
     .sse = true,
     .event = completion_event,
     .whole = completion_whole,
     .error = openai_error,
+    .state_fini = text_state_fini,
     .keep_alive = ":\n\n",
 };

@@ -9,6 +9,13 @@ static void emit(void *arg, const struct chat_event *ev)
     const struct run_choice *c = arg;
     struct chat_event own = *ev;
     own.choice = c->index;
+    if (ev->tokens) { // the parser's own array; what it points to is the run's
+        size_t bytes = (size_t)ev->n_tokens * sizeof *ev->tokens;
+        struct chat_token *kept = arena_alloc(&c->run->text, bytes);
+        if (kept)
+            memcpy(kept, ev->tokens, bytes);
+        own.tokens = kept; // a full log is told with its next text
+    }
     if (!run_rounds_take(c->run, &own))
         run_append(c->run, own);
 }

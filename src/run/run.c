@@ -349,8 +349,14 @@ static bool submit(struct run *run, struct run_part *p, struct err *e)
     for (size_t i = 0; i < r->n_bias; i++)
         bias[i] = (struct sample_bias){r->bias[i].id, r->bias[i].bias};
     struct sched_request sr = sched_request_of(run, p, bias);
-    p->job = sched_submit(run->model->sched, &sr, p, e);
+    struct arena lists;
+    arena_init(&lists, (size_t)16 << 20);
+    bool bounded = run_bounds(run, p, &sr, &lists, e);
+    p->job = bounded ? sched_submit(run->model->sched, &sr, p, e) : NULL;
+    arena_fini(&lists);
     mem_free(bias);
+    if (!bounded)
+        return false;
     if (!p->job) {
         snprintf(e->where, sizeof e->where, "%s", r->messages ? "messages" : "prompt");
         return false;

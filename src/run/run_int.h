@@ -200,6 +200,11 @@ void run_output_finish(struct run *run, int choice, const struct sched_piece *pi
 /* prep.c */
 void *run_prep_thread(void *arg); // arg: struct runs
 
+/* bounds.c: banned, stopping and forced tokens, totals and the budget of thinking, into sr; what it
+ * points to lives in a.  ERR_INPUT names the field. */
+MUST_CHECK bool run_bounds(const struct run *run, const struct run_part *p,
+                           struct sched_request *sr, struct arena *a, struct err *e);
+
 /* log.c */
 /* Numbers and stamps the event, copies its text; its tokens must live in the run's arena already.
  * ERR_LIMIT when the log is full.  Nothing is added to a log that is over. */

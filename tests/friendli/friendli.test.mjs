@@ -192,7 +192,8 @@ test('faults of a body are told with 422 and their field', async () => {
         [{ eos_token: [1e6] }, 'eos_token'],
         [{ eos_token: ['x'] }, 'eos_token'],
         [{ logit_bias: { 1000000: 1 } }, 'logit_bias'],
-        [{ logprobs: true }, 'logprobs'],
+        [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
+        [{ reasoning_budget: 0 }, 'reasoning_budget'],
         [{ top_logprobs: 2 }, 'top_logprobs'],
         [{ stream_options: { include_usage: true } }, 'stream_options'],
         [{ tools: [tool, tool] }, 'tools[1].function.name'],
@@ -204,7 +205,6 @@ test('faults of a body are told with 422 and their field', async () => {
         [{ tool_choice: 'required' }, 'tool_choice'],
         [{ response_format: { type: 'json_object' } }, 'response_format'],
         [{ min_tokens: 2, response_format: { type: 'json_object' } }, 'min_tokens'],
-        [{ reasoning_budget: 5 }, 'reasoning_budget'],
         [{ reasoning_effort: 'huge' }, 'reasoning_effort'],
         [{ timeout_microseconds: 0 }, 'timeout_microseconds'],
         [{ functions: [{}] }, 'functions'],
@@ -295,13 +295,62 @@ test('completions take text or tokens, and tell seeds', async () => {
             .map((f) => f.choices[0].text).join('');
         assert.equal(text, r.choices[0].text);
         for (const more of [
-            { prompt: 'a', tokens: [1] }, {}, { prompt: 'a', bad_words: ['x'] }, { prompt: 'a', no_repeat_ngram: 2 },
-            { prompt: 'a', max_total_tokens: 9 }, { prompt: 'a', echo: true }, { prompt: 'a', logprobs: 2 },
-            { prompt: 'a', forced_output_tokens: [1] }, { prompt: 'a', embedding_to_replace: [1] },
+            { prompt: 'a', tokens: [1] }, {}, { prompt: 'a', bad_words: [''] }, { prompt: 'a', no_repeat_ngram: -2 },
+            { prompt: 'a', max_total_tokens: 9 }, { prompt: 'a', echo: true }, { prompt: 'a', logprobs: 21 },
+            { prompt: 'a', max_tokens: undefined, max_total_tokens: 1, tokens: undefined },
+            { prompt: 'a', forced_output_tokens: [1e7] }, { prompt: 'a', embedding_to_replace: [1] },
+            { prompt: 'a', bad_word_tokens: [[1]] }, { prompt: 'a', stop_tokens: [{ tokens: [] }] },
+            { prompt: 'a', bad_word_tokens: [{ tokens: [1e7] }] },
             { prompt: 'a', response_format: { type: 'regex', schema: 'a' } },
         ])
             assert.equal((await go(more))[0], 422, JSON.stringify(more));
     }
+});
+
+// What bounds a completion by its tokens: each has the effect that its own tokens show.
+test('completions are bounded by tokens', async () => {
+    const path = '/serverless/v1/completions';
+    const go = async (more) => {
+        const r = await post(path, { model: 'tiny', prompt: 'The capital', max_tokens: 24, seed: 3, ...more });
+        const answer = await r.json();
+        assert.equal(r.status, 200, JSON.stringify(answer));
+        return answer.choices[0];
+    };
+    const free = await go({});
+    assert.equal(free.logprobs, null);
+    const text = async (tokens) =>
+        (await (await post('/serverless/v1/detokenize', { model: 'tiny', tokens })).json()).text;
+    assert.equal(await text(free.tokens), free.text);
+
+    const scored = await go({ logprobs: 2 });
+    assert.deepEqual(scored.tokens, free.tokens);
+    assert.equal(scored.logprobs.tokens.length, scored.logprobs.token_logprobs.length);
+    const forced = await go({ forced_output_tokens: free.tokens, logprobs: 2, seed: 99 });
+    assert.deepEqual(forced.tokens, free.tokens);
+    assert.deepEqual(forced.logprobs, scored.logprobs);
+    assert.equal(forced.finish_reason, 'length');
+
+    const stop = await go({ stop_tokens: [{ tokens: free.tokens.slice(4, 6) }] });
+    assert.deepEqual(stop.tokens, free.tokens.slice(0, 6));
+    assert.equal(stop.finish_reason, 'stop');
+    const bad = await go({ bad_word_tokens: [{ tokens: free.tokens.slice(4, 6) }] });
+    assert.deepEqual(bad.tokens.slice(0, 5), free.tokens.slice(0, 5));
+    assert.notEqual(bad.tokens[5], free.tokens[5]);
+    const words = await go({ bad_words: ['e', ' t', 'a'], temperature: 2 });
+    const { tokens: [e] } = await (await post('/serverless/v1/tokenize', { model: 'tiny', prompt: 'e' })).json().then((r) => ({ tokens: r.tokens.slice(-1) }));
+    assert.ok(!words.tokens.includes(e));
+    const twice = await go({ no_repeat_ngram: 2, temperature: 0.2, max_tokens: 60 });
+    const pairs = twice.tokens.slice(1).map((t, i) => `${twice.tokens[i]} ${t}`);
+    assert.equal(new Set(pairs).size, pairs.length);
+
+    const { tokens: prompt } = await (await post('/serverless/v1/tokenize', { model: 'tiny', prompt: 'The capital' })).json();
+    const total = await go({ max_tokens: undefined, max_total_tokens: prompt.length + 5, min_total_tokens: prompt.length + 5 });
+    assert.equal(total.tokens.length, 5);
+
+    const seen = [];
+    for (const f of await frames({ prompt: 'The capital', max_tokens: 24, seed: 3, messages: undefined }, path))
+        seen.push(...(f.choices[0].tokens ?? []));
+    assert.deepEqual(seen, free.tokens);
 });
 
 test('tokenize, detokenize, render, models', async () => {

@@ -125,6 +125,37 @@ test('aborting a stream stops the work', async () => {
     await until(async () => (await server.metric('active')) === 0 && (await server.metric('runs_live')) === 0, 'no active run');
 });
 
+// The entries' bytes are the text; the same streamed and whole; the best token is what temperature 0 takes.
+test('log-probabilities', async () => {
+    for (const temperature of [0, 1]) {
+        const settings = ask({ logprobs: true, top_logprobs: 3, max_tokens: 12, temperature, seed: 5 });
+        const whole = (await client.chat.completions.create(settings)).choices[0];
+        const entries = whole.logprobs.content;
+        assert.ok(entries.length > 0 && entries.length <= 12);
+        const bytes = Buffer.from(entries.flatMap((e) => e.bytes));
+        assert.equal(bytes.toString(), whole.message.content);
+        for (const e of entries) {
+            assert.equal(e.top_logprobs.length, 3);
+            const sum = e.top_logprobs.reduce((a, t) => a + Math.exp(t.logprob), 0);
+            assert.ok(e.logprob <= 0 && sum > 0 && sum <= 1.0001);
+            assert.ok(e.top_logprobs.every((t, i, all) => i === 0 || t.logprob <= all[i - 1].logprob));
+            const same = e.top_logprobs.find((t) => t.token === e.token && String(t.bytes) === String(e.bytes));
+            if (same && temperature === 0) assert.equal(same.logprob, e.logprob);
+        }
+        const streamed = [];
+        for await (const c of await client.chat.completions.create({ ...settings, stream: true }))
+            streamed.push(...(c.choices[0].logprobs?.content ?? []));
+        assert.deepEqual(streamed, entries);
+    }
+    const r = (await client.completions.create({ model: 'tiny', prompt: 'The capital', logprobs: 2, max_tokens: 8, seed: 1 })).choices[0];
+    const { tokens, token_logprobs, top_logprobs, text_offset } = r.logprobs;
+    assert.ok(tokens.length > 0);
+    assert.deepEqual([token_logprobs.length, top_logprobs.length, text_offset.length], Array(3).fill(tokens.length));
+    text_offset.forEach((at, i) => {
+        if (!tokens[i].includes('\ufffd')) assert.equal([...r.text].slice(at).join('').slice(0, tokens[i].length), tokens[i]);
+    });
+});
+
 test('errors carry type, param and code', async () => {
     const rows = [
         [ask({ model: 'gpt-x' }), 404, 'model', 'model_not_found'],
@@ -135,7 +166,8 @@ test('errors carry type, param and code', async () => {
         [ask({ messages: [{ role: 'robot', content: 'x' }] }), 400, 'messages[0].role', 'unsupported_value'],
         [ask({ messages: [{ role: 'user' }] }), 400, 'messages[0].content', 'invalid_type'],
         [ask({ messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] }), 400, 'messages[0].content[0]', 'unsupported_value'],
-        [ask({ logprobs: true }), 400, 'logprobs', 'unsupported_value'],
+        [ask({ top_logprobs: 2 }), 400, 'top_logprobs', 'unsupported_combination'],
+        [ask({ logprobs: true, top_logprobs: 21 }), 400, 'top_logprobs', 'out_of_range'],
         [ask({ response_format: { type: 'json_object' } }), 400, 'response_format', 'unsupported_value'],
         [ask({ tools: [{ type: 'function', function: { name: 'f f' } }] }), 400, 'tools[0].function.name', 'invalid_value'],
         [ask({ stop: ['a', ''] }), 400, 'stop', 'invalid_type'],

@@ -80,7 +80,7 @@ test('a full queue answers 429 with Retry-After', async () => {
     }
     c.abort();
     await Promise.all(held);
-    await until(async () => (await other.metric('runs_live')) === 0, 'all places are free');
+    await until(async () => (await other.metric('runs_live')) + (await other.metric('waiting')) === 0, 'all places are free');
     assert.equal((await ask({ max_tokens: 3 })).status, 200);
     assert.equal(await other.stop(), 0, other.log());
 });
