@@ -19,6 +19,7 @@ struct chat_grammar {
     struct gram_build *b;
     const struct chat_template *t;
     const struct chat_request *r;
+    struct err e; // of what is found before compiling; code ERR_NONE: fine so far
 };
 
 /* How calls look in a model's output.  One row a format; strings are NULL where there is none. */
@@ -120,6 +121,11 @@ struct chat_parser {
     bool bare;                  // there was none
     struct buf name, arguments; // arguments that came before their name
     bool announced, listed, has_arguments;
+    bool wrapped;           // Python: in print()
+    size_t opener;          // which of them began the markup
+    size_t position;        // Python: of the argument
+    size_t n_before;        // calls announced before this markup
+    enum chat_what channel; // channels: CHAT_TEXT, CHAT_REASONING, or anything else
     struct json_scan scan;
     void *more; // of read()'s own; released with mem_free
 };
@@ -134,7 +140,7 @@ struct chat_parser *chat_parser_open(const struct chat_notation *notation,
 /* parse.c: what the files of formats read with.  All of them look at what is not consumed. */
 static inline str chat_rest(const struct chat_parser *p)
 {
-    return (str){p->in.p + p->at, p->in.n - p->at};
+    return p->in.p ? (str){p->in.p + p->at, p->in.n - p->at} : STR("");
 }
 void chat_take(struct chat_parser *p, size_t n); // consumes
 void chat_skip_space(struct chat_parser *p);
@@ -161,6 +167,18 @@ size_t chat_scan_json(struct json_scan *s, str text, bool *end);
 /* constrain.c */
 /* Marks as the model writes them: text, and control tokens. */
 const struct gram_node *chat_gram_mark(struct chat_grammar *g, const char *text);
+/* May arguments of this schema be written one by one: is it an object of plain properties?  False
+ * with g->e set. */
+bool chat_gram_check_object(struct chat_grammar *g, const json_t *schema);
+bool chat_schema_requires(const json_t *schema, const char *key);
+
+/* One file a family of notations: its reader, and its arguments for the automaton. */
+enum verdict chat_read_xml(struct chat_parser *p);
+const struct gram_node *chat_gram_xml(struct chat_grammar *g, const json_t *schema);
+enum verdict chat_read_python(struct chat_parser *p);
+const struct gram_node *chat_gram_python(struct chat_grammar *g, const json_t *schema);
+enum verdict chat_read_harmony(struct chat_parser *p);
+enum verdict chat_read_recipients(struct chat_parser *p);
 
 /* parse_json.c */
 /* A JSON string that stands there: decoded into *out.  At most STRING_MAX bytes. */

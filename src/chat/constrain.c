@@ -184,6 +184,70 @@ static const struct gram_node *answer(struct chat_grammar *g)
                   : gram_alt2(g->b, text, calls(g, f));
 }
 
+bool chat_schema_requires(const json_t *schema, const char *key)
+{
+    const json_t *name;
+    size_t i;
+    json_array_foreach(json_object_get(schema, "required"), i,
+                       name) if (str_eqc(json_as_str(name), key)) return true;
+    return false;
+}
+
+bool chat_gram_check_object(struct chat_grammar *g, const json_t *schema)
+{
+    static const char *const fine[] = {
+        "type",     "properties",  "required", "title", "description", "additionalProperties",
+        "$defs",    "definitions", "$schema",  "$id",   "examples",    "default",
+        "$comment", "strict"};
+    const char *key;
+    json_t *v;
+    str type = json_as_str(json_object_get(schema, "type"));
+    if (type.n && !str_eqc(type, "object")) {
+        err_set_at(&g->e, ERR_INPUT, "/type", "a tool's arguments must be an object");
+        return err_kind(&g->e, "invalid_schema");
+    }
+    json_object_foreach((json_t *)schema, key, v)
+    {
+        size_t i = 0;
+        while (i < COUNT(fine) && strcmp(key, fine[i]) != 0)
+            i++;
+        if (i < COUNT(fine))
+            continue;
+        char place[sizeof g->e.where];
+        snprintf(place, sizeof place, "/%s", key);
+        err_set_at(
+            &g->e, ERR_INPUT, place,
+            "'%s' cannot be enforced on the arguments of a tool with this model, whose calls "
+            "name each argument by itself",
+            key);
+        return err_kind(&g->e, "invalid_schema");
+    }
+    json_t *name;
+    size_t i;
+    json_array_foreach(json_object_get(schema, "required"), i, name)
+    {
+        const char *needed = json_string_value(name);
+        if (needed && json_object_get(json_object_get(schema, "properties"), needed))
+            continue;
+        err_set_at(&g->e, ERR_INPUT, "/required",
+                   "'%s' is required but is no property; with this model, whose calls name each "
+                   "argument by itself, it must be one",
+                   needed ? needed : "");
+        return err_kind(&g->e, "invalid_schema");
+    }
+    return true;
+}
+
+/* Compiles, unless something was found to be wrong before. */
+static struct gram *compile(struct chat_grammar *g, const struct gram_node *root, struct err *e)
+{
+    if (g->e.code != ERR_NONE) {
+        *e = g->e;
+        return NULL;
+    }
+    return gram_compile(g->b, root, e);
+}
+
 /* Which tool's schema is at fault: each of them alone. */
 static void place_error(struct chat_grammar *g, const struct gram_vocab *v, struct err *e)
 {
@@ -201,8 +265,9 @@ static void place_error(struct chat_grammar *g, const struct gram_vocab *v, stru
         struct gram_build *b = gram_build_new(v);
         struct chat_grammar alone = {.b = b, .t = g->t, .r = g->r};
         const json_t *schema = chat_tool_schema(g->r->tools, chat_tool_name(tool));
-        struct gram *made = gram_compile(
-            b, f->arguments ? f->arguments(&alone, schema) : json_arguments(&alone, schema), &own);
+        const struct gram_node *node =
+            f->arguments ? f->arguments(&alone, schema) : json_arguments(&alone, schema);
+        struct gram *made = compile(&alone, node, &own);
         gram_drop(made);
         gram_build_free(b);
         if (!made) {
@@ -229,7 +294,8 @@ bool chat_constraint(const struct chat_template *t, const struct gram_vocab *v,
         return true;
     struct gram_build *b = gram_build_new(v);
     struct chat_grammar g = {.b = b, .t = t, .r = r};
-    struct gram *made = gram_compile(b, gram_seq2(b, thinking(&g, start), answer(&g)), e);
+    const struct gram_node *before = thinking(&g, start);
+    struct gram *made = compile(&g, gram_seq2(b, before, answer(&g)), e);
     gram_build_free(b);
     if (!made) {
         place_error(&g, v, e);

@@ -222,10 +222,105 @@ static const struct chat_notation deepseek31 = {
              .last = "<｜tool▁calls▁end｜>"},
 };
 
+/* Qwen3-Coder. */
+static const struct chat_notation xml = {
+    .name = "qwen3-coder",
+    .needles = {"<function=", "<parameter="},
+    .openers = {"<tool_call>", "<function="},
+    .read = chat_read_xml,
+    .closers = {"</tool_call>"},
+    .arguments = chat_gram_xml,
+    .form = {.opener = "<tool_call>",
+             .before = "\n<function=",
+             .middle = ">\n",
+             .after = "</function>\n</tool_call>",
+             .next = "\n<tool_call>",
+             .last = ""},
+};
+
+/* LFM2. */
+static const struct chat_notation lfm2 = {
+    .name = "lfm2",
+    .needles = {"<|tool_list_start|>"},
+    .openers = {"<|tool_call_start|>"},
+    .read = chat_read_python,
+    .closers = {"<|tool_call_end|>"},
+    .arguments = chat_gram_python,
+    .form = {.opener = "<|tool_call_start|>[",
+             .before = "",
+             .middle = "(",
+             .after = ")",
+             .next = ", ",
+             .last = "]<|tool_call_end|>"},
+};
+
+/* Llama 3.2 and 4 as their makers prompt them. */
+static const struct chat_notation llama_python = {
+    .name = "llama-pythonic",
+    .needles = {"[func_name1("},
+    .openers = {"<|python_start|>", "<|python_tag|>"},
+    .bare = "[",
+    .read = chat_read_python,
+    .closers = {"<|python_end|>"},
+    .arguments = chat_gram_python,
+    .form = {.opener = "[", .before = "", .middle = "(", .after = ")", .next = ", ", .last = "]"},
+};
+
+/* Gemma in fenced Python. */
+static const struct chat_notation gemma_code = {
+    .name = "gemma-tool-code",
+    .needles = {"tool_code"},
+    .openers = {"```tool_code"},
+    .read = chat_read_python,
+    .closers = {"```"},
+    .arguments = chat_gram_python,
+    .form = {.opener = "```tool_code\n",
+             .before = "",
+             .middle = "(",
+             .after = ")",
+             .next = "\n",
+             .last = "\n```"},
+};
+
+/* GPT-OSS. */
+static const struct chat_thinking analysis = {"<|channel|>analysis<|message|>",
+                                              "<|end|><|start|>assistant"};
+static const struct chat_notation harmony = {
+    .name = "harmony",
+    .needles = {"<|channel|>", "<|message|>"},
+    .channels = true,
+    .read = chat_read_harmony,
+    .closers = {"<|call|>", "<|return|>", "<|end|>", "<|start|>"},
+    .thinking = &analysis,
+    .form = {.opener = "<|channel|>commentary to=functions.",
+             .before = "",
+             .middle = " <|constrain|>json<|message|>",
+             .after = "",
+             .last = "",
+             .answer = "<|channel|>final<|message|>"},
+};
+
+/* Functionary 3.2. */
+static const struct chat_notation recipients = {
+    .name = "functionary-3.2",
+    .needles = {">>>", "all\n"},
+    .openers = {">>>"},
+    .channels = true,
+    .read = chat_read_recipients,
+    .form = {.opener = "",
+             .before = "",
+             .middle = "\n",
+             .after = "",
+             .next = "\n>>>",
+             .last = "",
+             .answer = "all\n"},
+};
+
 /* The first that claims a template wins. */
 const struct chat_notation *const chat_notations[] = {
-    &deepseek, &deepseek31, &mistral_args, &mistral,     &functionary, &command,
-    &phi,      &granite,    &hermes,       &command_old, &llama,       &gemma,
+    &harmony,     &deepseek,    &deepseek31,   &mistral_args, &mistral,    &xml,
+    &functionary, &command,     &phi,          &granite,      &lfm2,       &hermes,
+    &recipients,  &command_old, &llama_python, &llama,        &gemma_code, &gemma,
 };
 const size_t chat_n_notations = COUNT(chat_notations);
 

@@ -118,9 +118,11 @@ void chat_end_call(struct chat_parser *p)
 /* A token whose text has been consumed: of thinking, of markup, or of the text said last. */
 static void count_token(struct chat_parser *p, const struct token_group *g, uint64_t from)
 {
-    if (p->state == PARSE_THINKING)
+    bool text =
+        p->state == PARSE_TEXT || (p->format && p->format->channels && p->channel == CHAT_TEXT);
+    if (p->state == PARSE_THINKING || p->channel == CHAT_REASONING)
         p->n_reasoning += (size_t)g->n;
-    if (!g->token || p->state != PARSE_TEXT) {
+    if (!g->token || !text) {
         p->n_pending += g->n;
         return;
     }
@@ -178,12 +180,20 @@ static bool is_cut_short(const struct chat_parser *p, const char *literal)
            memcmp(rest.p, literal, rest.n) == 0;
 }
 
+/* Consumes a mark.  Behind a call it is gone for good: only what follows can still be text. */
+static void take_mark(struct chat_parser *p, size_t n)
+{
+    chat_take(p, n);
+    if (p->n_calls > p->n_before)
+        p->mark = p->at;
+}
+
 enum verdict chat_take_literal(struct chat_parser *p, const char *literal)
 {
     enum verdict v = match(p, chat_rest(p), literal);
     bool cut = v == BROKEN && is_cut_short(p, literal);
     if (v == DONE || cut)
-        chat_take(p, cut ? chat_rest(p).n : strlen(literal));
+        take_mark(p, cut ? chat_rest(p).n : strlen(literal));
     return cut ? DONE : v;
 }
 
@@ -196,7 +206,7 @@ enum verdict chat_take_any(struct chat_parser *p, const char *const *list, size_
             may = true;
         bool cut = v == BROKEN && is_cut_short(p, list[i]);
         if ((v == DONE || cut) && !may) { // else a longer one that stands before it may still come
-            chat_take(p, cut ? chat_rest(p).n : strlen(list[i]));
+            take_mark(p, cut ? chat_rest(p).n : strlen(list[i]));
             return DONE;
         }
     }
@@ -339,7 +349,7 @@ static void begin_calls(struct chat_parser *p, bool bare)
     p->step = 0;
     p->listed = false;
     p->bare = bare;
-    p->announced = false;
+    p->n_before = p->n_calls;
     p->mark = p->at;
     chat_end_call(p);
 }
@@ -375,6 +385,7 @@ static bool read_text(struct chat_parser *p)
     if (at < 0)
         return false;
     begin_calls(p, false);
+    p->opener = which;
     chat_take(p, strlen(p->format->openers[which]));
     return true;
 }
@@ -387,11 +398,13 @@ static bool read_calls(struct chat_parser *p)
     if (p->format->channels)
         return false;
     p->state = PARSE_TEXT;
-    bool called = p->announced || p->mark == p->at || v == DONE;
+    str held = str_sub(buf_as_str(&p->in), p->mark, p->at - p->mark);
+    bool called = p->announced || p->n_calls > p->n_before;
+    bool none = p->announced || v == DONE || (called && str_trim(held).n == 0);
     p->skip = called;
     p->fresh = false;
-    if (!called)
-        chat_say(p, CHAT_TEXT, str_sub(buf_as_str(&p->in), p->mark, p->at - p->mark));
+    if (!none)
+        chat_say(p, CHAT_TEXT, held);
     chat_end_call(p);
     return p->at < p->in.n;
 }

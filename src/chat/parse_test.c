@@ -76,7 +76,7 @@ static void feed(const struct row *row, const json_t *tools, size_t first, size_
     enum chat_finish why = chat_parser_end(p, CHAT_FINISH_END);
     assert_int_equal(why, h.call ? CHAT_FINISH_CALLS : CHAT_FINISH_END);
     chat_parser_free(p);
-    buf_str(out, str_from(buf_as_str(&h.text), 1));
+    buf_str(out, str_from(buf_as_str(&h.text), h.text.n > 0));
     buf_free(&h.text);
 }
 
@@ -128,6 +128,8 @@ static void chat_reads_objects(void **state)
          STR_INIT("<tool_call>{\"name\": \"now\", \"arguments\": {\"a\": \"}\\\"]{\", \"b\": [{}, "
                   "[]]}}</tool_call> Done."),
          "C:now\nA:{\"a\": \"}\\\"]{\", \"b\": [{}, []]}\nT:Done."},
+        {"no end mark, but a line break", "hermes",
+         STR_INIT("<tool_call>{\"name\": \"now\", \"arguments\": {}}\n"), "C:now\nA:{}"},
         {"no end mark", "hermes", STR_INIT("<tool_call>{\"name\": \"now\", \"arguments\": {}}"),
          "C:now\nA:{}"},
         {"half an end mark", "hermes",
@@ -231,6 +233,142 @@ static void chat_reads_names(void **state)
     check_rows(rows, COUNT(rows));
 }
 
+static void chat_reads_tags(void **state)
+{
+    static const struct row rows[] = {
+        {"one", "qwen3-coder",
+         STR_INIT("Ok.\n<tool_call>\n<function=get_weather>\n<parameter=city>\nOslo\n</parameter>\n"
+                  "<parameter=days>\n3\n</parameter>\n</function>\n</tool_call>"),
+         "T:Ok.\nC:get_weather\nA:{\"city\": \"Oslo\", \"days\": 3}"},
+        {"lines, quotes and umlauts in a text", "qwen3-coder",
+         STR_INIT(
+             "<tool_call>\n<function=get_weather>\n<parameter=city>\na \"b\"\n\n\xc3\xa9 <x>\n\n"
+             "</parameter>\n</function>\n</tool_call>"),
+         "C:get_weather\nA:{\"city\": \"a \\\"b\\\"\\n\\n\xc3\xa9 <x>\\n\"}"},
+        {"a list, an object, a word", "qwen3-coder",
+         STR_INIT("<tool_call><function=get_weather><parameter=units>[\"C\", \"F\"]</parameter>"
+                  "<parameter=deep>{\"a\": null}</parameter><parameter=odd>hello</parameter>"
+                  "</function></tool_call>"),
+         "C:get_weather\nA:{\"units\": [\"C\", \"F\"], \"deep\": {\"a\": null}, \"odd\": "
+         "\"hello\"}"},
+        {"none, twice; the outer tag is missing", "qwen3-coder",
+         STR_INIT("<function=now>\n</function>\n<function=now></function>"),
+         "C:now\nA:{}\nC:now\nA:{}"},
+        {"two in two tags", "qwen3-coder",
+         STR_INIT("<tool_call>\n<function=now>\n</function>\n</tool_call>\n<tool_call>\n"
+                  "<function=now>\n</function>\n</tool_call>\nBye"),
+         "C:now\nA:{}\nC:now\nA:{}\nT:Bye"},
+        {"broken", "qwen3-coder", STR_INIT("<tool_call>\nnow()\n</tool_call>"),
+         "T:<tool_call>\nnow()\n</tool_call>"},
+        {"cut short", "qwen3-coder",
+         STR_INIT("<tool_call>\n<function=get_weather>\n<parameter=city>\nOs"),
+         "C:get_weather\nA:{\"city\": \"Os"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows));
+}
+
+static void chat_reads_python(void **state)
+{
+    static const struct row rows[] = {
+        {"tags", "lfm2",
+         STR_INIT("Ok.<|tool_call_start|>[get_weather(city=\"Oslo\", days=3), now()]"
+                  "<|tool_call_end|>Done."),
+         "T:Ok.\nC:get_weather\nA:{\"city\": \"Oslo\", \"days\": 3}\nC:now\nA:{}\nT:Done."},
+        {"literals", "lfm2",
+         STR_INIT("<|tool_call_start|>[get_weather(city='it\\'s \\u00e9\\x21', days = -1.5e3, "
+                  "units=['C', \"F\",], deep={'a': True, \"b\": (None, 1), 'c': {}})]"
+                  "<|tool_call_end|>"),
+         "C:get_weather\nA:{\"city\": \"it's \xc3\xa9!\", \"days\": -1.5e3, \"units\": [\"C\", "
+         "\"F\"], \"deep\": {\"a\": true, \"b\": [null, 1], \"c\": {}}}"},
+        {"three quotes; by place", "lfm2",
+         STR_INIT("<|tool_call_start|>[get_weather(\"\"\"a\"b)\"\"\", 2)]<|tool_call_end|>"),
+         "C:get_weather\nA:{\"city\": \"a\\\"b)\", \"days\": 2}"},
+        {"no literal", "lfm2",
+         STR_INIT("<|tool_call_start|>[get_weather(city=Oslo)]<|tool_call_end|>"),
+         "C:get_weather\nA:{\"city\": \"Oslo\"}"},
+        {"broken", "lfm2", STR_INIT("<|tool_call_start|>[hello]<|tool_call_end|>"),
+         "T:<|tool_call_start|>[hello]<|tool_call_end|>"},
+        {"cut short", "lfm2", STR_INIT("<|tool_call_start|>[get_weather(city=\"Oslo\", days="),
+         "C:get_weather\nA:{\"city\": \"Oslo\""},
+        {"bare", "llama-pythonic", STR_INIT("[get_weather(city=\"Oslo\"), now()]"),
+         "C:get_weather\nA:{\"city\": \"Oslo\"}\nC:now\nA:{}"},
+        {"bare, no tool of ours", "llama-pythonic", STR_INIT("[print(1)] and [now()]"),
+         "T:[print(1)] and [now()]"},
+        {"bare, a list", "llama-pythonic", STR_INIT("[1, 2]"), "T:[1, 2]"},
+        {"fenced", "gemma-tool-code",
+         STR_INIT("Sure:\n```tool_code\nprint(default_api.get_weather(city=\"Oslo\"))\nnow()\n```"),
+         "T:Sure:\nC:get_weather\nA:{\"city\": \"Oslo\"}\nC:now\nA:{}"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows));
+}
+
+static void chat_reads_channels(void **state)
+{
+    static const struct row rows[] = {
+        {"harmony", "harmony",
+         STR_INIT(
+             "<|channel|>analysis<|message|>Need the weather.<|end|><|start|>assistant<|channel|>"
+             "commentary to=functions.get_weather <|constrain|>json<|message|>{\"city\": "
+             "\"Oslo\"}<|call|>"),
+         "R:Need the weather." OSLO, "<think>"},
+        {"harmony, an answer", "harmony",
+         STR_INIT("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final"
+                  "<|message|>It is 4.<|return|>"),
+         "R:Hm.\nT:It is 4.", "<think>"},
+        {"harmony, a preamble; the recipient first", "harmony",
+         STR_INIT(
+             "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant to=functions.now"
+             "<|channel|>commentary json<|message|>{}"),
+         "T:I look.\nC:now\nA:{}", "<think>"},
+        {"harmony, without form", "harmony", STR_INIT("Just text <x>"), "T:Just text <x>",
+         "<think>"},
+        {"harmony, a head cut short", "harmony", STR_INIT("<|channel|>analysis<|mess"), "",
+         "<think>"},
+        {"functionary, text", "functionary-3.2", STR_INIT("all\nHello\n"), "T:Hello\n"},
+        {"functionary, calls", "functionary-3.2",
+         STR_INIT("all\nI look.>>>get_weather\n{\"city\": \"Oslo\"}>>>now\n{}"),
+         "T:I look." OSLO "\nC:now\nA:{}"},
+        {"functionary, neither", "functionary-3.2", STR_INIT("Hello there"), "T:Hello there"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows));
+}
+
+/* A template of each family is known by what it holds. */
+static void chat_knows_notations_by_their_templates(void **state)
+{
+    static const struct {
+        const char *part, *notation;
+    } rows[] = {
+        {"{{ '<tool_call>\\n{\"name\": \"' + tool_call.name }}", "hermes"},
+        {"<tool_call>\\n<function=' + x + '>\\n<parameter=", "qwen3-coder"},
+        {"<|start_header_id|>ipython ... {\"name\": f, \"parameters\": d} \"parameters\"", "llama"},
+        {"<|start_header_id|> [func_name1(params_name1=params_value1)]", "llama-pythonic"},
+        {"'[TOOL_CALLS][' + x", "mistral"},
+        {"'[TOOL_CALLS]' + name + '[ARGS]'", "mistral-args"},
+        {"<function=example_function_name>{{ x }}</function>", "functionary"},
+        {"'>>>all\n' + message.content", "functionary-3.2"},
+        {"<｜tool▁calls▁begin｜> ... '```json'", "deepseek"},
+        {"<｜tool▁calls▁begin｜>", "deepseek-3.1"},
+        {"<start_of_turn>user ```json", "gemma"},
+        {"<start_of_turn>user ```tool_code", "gemma-tool-code"},
+        {"<|tool|>x<|/tool|>", "phi"},
+        {"<|channel|>analysis<|message|>", "harmony"},
+        {"<|tool_call|>", "granite"},
+        {"<|START_ACTION|>", "command-r"},
+        {"Action: ```json tool_name", "command-r-2024"},
+        {"<|tool_list_start|>", "lfm2"},
+        {"{{ messages }}", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct chat_notation *f = chat_notation_of(str_c(rows[i].part));
+        check_str(str_c(f ? f->name : ""), str_c(rows[i].notation), rows[i].part);
+    }
+}
+
 static void chat_reads_thinking(void **state)
 {
     static const struct row rows[] = {
@@ -327,6 +465,10 @@ static void chat_keeps_tokens_with_their_text(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(chat_reads_objects),
     cmocka_unit_test(chat_reads_names),
+    cmocka_unit_test(chat_reads_tags),
+    cmocka_unit_test(chat_reads_python),
+    cmocka_unit_test(chat_reads_channels),
+    cmocka_unit_test(chat_knows_notations_by_their_templates),
     cmocka_unit_test(chat_reads_thinking),
     cmocka_unit_test(chat_counts_tokens),
     cmocka_unit_test(chat_keeps_tokens_with_their_text),
