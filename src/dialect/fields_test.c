@@ -92,8 +92,36 @@ static void fields_strict_takes_nothing_else(void **state)
     }
 }
 
+static void fields_are_documented(void **state)
+{
+    static const struct field rows[] = {
+        {"a", FIELD_BOOL, 0},
+        {"b", FIELD_NUM, 0, 0, 2, .required = true},
+        {"c", FIELD_TAKE},
+        {"d", FIELD_ANY, 0, .note = "as told"},
+        {"e", FIELD_STR, 0},
+        {"a", FIELD_REFUSE, .note = "the first counts"},
+        {"f", FIELD_INT, 0, 1, 1e15},
+        {"g", FIELD_REFUSE, .note = "not built"},
+        {"h", FIELD_TAKE},
+        {"i", FIELD_NUM, 0, 1e-9, 1},
+    };
+    const struct field_set set = {"x", rows, COUNT(rows), "400"};
+    struct buf out = BUF_INIT(4096);
+    (void)state;
+    fields_document(&set, &out);
+    check_bytes(&out,
+                "| field | |\n|---|---|\n| `a`, `e` | done |\n| `b` | done; required; 0 to 2 |\n"
+                "| `c`, `h` | taken without effect |\n| `d` | done; as told |\n"
+                "| `f` | done; at least 1 |\n| `g` | refused: not built |\n"
+                "| `i` | done; more than 0, at most 1 |\n| any other | 400 |\n",
+                "table");
+    buf_free(&out);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(fields_strict_takes_nothing_else),
     cmocka_unit_test(fields_are_done_taken_or_refused),
+    cmocka_unit_test(fields_are_documented),
 };
 TEST_FILE(tests)

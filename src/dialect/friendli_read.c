@@ -19,15 +19,25 @@
     }
 
 #define CHAT_FIELDS                                                                                \
-    {"messages", FIELD_ARRAY, AT(messages), .required = true},                                     \
+    {"messages", FIELD_ARRAY, AT(messages), .required = true,                                      \
+     .note = "four roles and `developer`, text parts"},                                            \
         {"max_completion_tokens", FIELD_INT, AT(max_completion_tokens), 1, MANY},                  \
-        {"chat_template_kwargs", FIELD_OBJECT, AT(template_args)},                                 \
+        {"chat_template_kwargs", FIELD_OBJECT, AT(template_args),                                  \
+         .note = "variables of the template"},                                                     \
         {"parse_reasoning", FIELD_BOOL, AT(parse_reasoning)},                                      \
         {"include_reasoning", FIELD_BOOL, AT(include_reasoning)},                                  \
-        {"reasoning_budget", FIELD_INT, AT(reasoning_budget), 1, MANY},                            \
+        {"reasoning_budget",                                                                       \
+         FIELD_INT,                                                                                \
+         AT(reasoning_budget),                                                                     \
+         1,                                                                                        \
+         MANY,                                                                                     \
+         .note = "then the closing mark is forced and the answer goes on"},                        \
         {"reasoning_effort", FIELD_ANY, AT(spare)}, {"tool_choice", FIELD_ANY, AT(spare)},         \
-        {"tools", FIELD_ARRAY, AT(spare)}, {"response_format", FIELD_OBJECT, AT(spare)},           \
-        {"parallel_tool_calls", FIELD_BOOL, AT(parallel)}, {"logprobs", FIELD_BOOL, AT(logprobs)}, \
+        {"tools", FIELD_ARRAY, AT(spare), .note = "functions"},                                    \
+        {"response_format", FIELD_OBJECT, AT(spare)},                                              \
+        {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},                                         \
+        {"logprobs", FIELD_BOOL, AT(logprobs),                                                     \
+         .note = "of the raw distribution at temperature 1; minus infinity is -9999"},             \
         {"top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20},                                      \
         {"functions", FIELD_REFUSE, .note = "use 'tools'"},                                        \
         {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"}, {"audio", FIELD_TAKE},       \
@@ -52,14 +62,17 @@ static const struct field completion_fields[] = {
     {"prompt", FIELD_ANY, AT(prompt)},
     {"tokens", FIELD_ARRAY, AT(spare)},
     {"response_format", FIELD_OBJECT, AT(spare)},
-    {"logprobs", FIELD_INT, AT(logprobs_count), 0, 20},
+    {"logprobs", FIELD_INT, AT(logprobs_count), 0, 20,
+     .note = "of the raw distribution at temperature 1; minus infinity is -9999"},
     {"max_total_tokens", FIELD_INT, AT(max_total), 1, MANY},
     {"min_total_tokens", FIELD_INT, AT(min_total), 0, MANY},
-    {"bad_words", FIELD_ARRAY, AT(bad_words)},
-    {"bad_word_tokens", FIELD_ARRAY, AT(bad_word_tokens)},
-    {"stop_tokens", FIELD_ARRAY, AT(stop_tokens)},
+    {"bad_words", FIELD_ARRAY, AT(bad_words), .note = "prompt and answer count"},
+    {"bad_word_tokens", FIELD_ARRAY, AT(bad_word_tokens), .note = "prompt and answer count"},
+    {"stop_tokens", FIELD_ARRAY, AT(stop_tokens),
+     .note = "the text of the tokens that stop it stays"},
     {"no_repeat_ngram", FIELD_INT, AT(no_repeat_ngram), 0, MANY},
-    {"forced_output_tokens", FIELD_ARRAY, AT(forced)},
+    {"forced_output_tokens", FIELD_ARRAY, AT(forced),
+     .note = "they are the answer, scored with `logprobs`"},
     {"embedding_to_replace", FIELD_REFUSE, .note = "prompts are tokens"},
     {"token_index_to_replace", FIELD_REFUSE, .note = "prompts are tokens"},
     {"encoder_no_repeat_ngram", FIELD_TAKE},

@@ -26,8 +26,12 @@ struct body {
 static const struct field chat_fields[] = {
     MODEL,
     {"messages", FIELD_ARRAY, AT(messages), .required = true},
-    {"max_tokens", FIELD_INT, AT(max_tokens), 0, MANY},
-    {"prompt_truncate_len", FIELD_INT, AT(truncate_len), 1, MANY},
+    {"max_tokens", FIELD_INT, AT(max_tokens), 0, MANY,
+     .note = "lowered to what the context leaves; 0: an empty answer"},
+    {"prompt_truncate_len", FIELD_INT, AT(truncate_len), 1, MANY,
+     .note = "absent 1500, null off; earlier turns leave whole, oldest first, no more than must; "
+             "system messages and all from the last user message on stay; "
+             "`X-Confab-Evicted-Messages` counts them"},
     {"temperature", FIELD_NUM, AT(temperature), 0, 2},
     {"top_p", FIELD_NUM, AT(top_p), 1e-6, 1},
     {"top_k", FIELD_INT, AT(top_k), 0, MANY},
@@ -38,14 +42,18 @@ static const struct field chat_fields[] = {
     {"tools", FIELD_ARRAY, AT(tools)},
     {"tool_choice", FIELD_ANY, AT(tool_choice)},
     {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},
-    {"reasoning", FIELD_OBJECT, AT(reasoning)},
-    {"context_length_exceeded_behavior", FIELD_STR, AT(overflow)},
+    {"reasoning", FIELD_OBJECT, AT(reasoning),
+     .note = "`effort` and `enabled` reach the template, `exclude` leaves thinking out; "
+             "`max_tokens` is refused"},
+    {"context_length_exceeded_behavior", FIELD_STR, AT(overflow),
+     .note = "`truncate`; `error` is refused"},
 };
 
 static const struct field completion_fields[] = {
     MODEL,
     {"prompt", FIELD_ANY, AT(prompt), .required = true},
-    {"max_tokens", FIELD_INT, AT(max_tokens), 0, MANY},
+    {"max_tokens", FIELD_INT, AT(max_tokens), 0, MANY,
+     .note = "lowered to what the context leaves; 0: an empty answer"},
     {"temperature", FIELD_NUM, AT(temperature), 0, 2},
     {"top_p", FIELD_NUM, AT(top_p), 1e-6, 1},
     {"top_k", FIELD_INT, AT(top_k), 0, MANY},

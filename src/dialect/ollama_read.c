@@ -21,11 +21,15 @@ struct options {
 #define MANY       1e15
 
 #define SHARED                                                                                     \
-    {"model", FIELD_STR, AT(model), .required = true}, {"stream", FIELD_BOOL, AT(stream)},         \
-        {"options", FIELD_OBJECT, AT(options)}, {"think", FIELD_ANY, AT(think)},                   \
-        {"format", FIELD_ANY, AT(format)}, {"keep_alive", FIELD_ANY, AT(keep_alive)},              \
-        {"truncate", FIELD_BOOL, AT(truncate)}, {"shift", FIELD_TAKE},                             \
-        {"logprobs", FIELD_BOOL, AT(logprobs)},                                                    \
+    {"model", FIELD_STR, AT(model), .required = true, .note = "with or without `:latest`"},        \
+        {"stream", FIELD_BOOL, AT(stream)}, {"options", FIELD_OBJECT, AT(options)},                \
+        {"think", FIELD_ANY, AT(think),                                                            \
+         .note = "where the template has a switch; else true is refused"},                         \
+        {"format", FIELD_ANY, AT(format)},                                                         \
+        {"keep_alive", FIELD_ANY, AT(keep_alive), .note = "0 without a prompt: `unload`"},         \
+        {"truncate", FIELD_BOOL, AT(truncate),                                                     \
+         .note = "of conversations: earlier turns leave, down to `num_ctx`"},                      \
+        {"shift", FIELD_TAKE}, {"logprobs", FIELD_BOOL, AT(logprobs)},                             \
     {                                                                                              \
         "top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20                                         \
     }
@@ -48,7 +52,7 @@ static const struct field generate_fields[] = {
 };
 
 static const struct field option_fields[] = {
-    {"num_predict", FIELD_INT, OF(num_predict), -2, MANY},
+    {"num_predict", FIELD_INT, OF(num_predict), -2, MANY, .note = "0 and less: no bound"},
     {"num_ctx", FIELD_INT, OF(num_ctx), 0, MANY},
     {"temperature", FIELD_NUM, OF(temperature), 0, MANY},
     {"top_k", FIELD_INT, OF(top_k), -1, MANY},

@@ -36,7 +36,7 @@ struct openai_body {
 /* Settings of the answer, the same on both routes. */
 #define OPENAI_SHARED_FIELDS                                                                       \
     {"model", FIELD_STR, OPENAI_AT(model)}, {"stream", FIELD_BOOL, OPENAI_AT(stream)},             \
-        {"stream_options", FIELD_OBJECT, OPENAI_AT(stream_options)},                               \
+        {"stream_options", FIELD_OBJECT, OPENAI_AT(stream_options), .note = "`include_usage`"},    \
         {"temperature", FIELD_NUM, OPENAI_AT(temperature), 0, 2},                                  \
         {"top_p", FIELD_NUM, OPENAI_AT(top_p), 0, 1},                                              \
         {"top_k", FIELD_INT, OPENAI_AT(top_k), -1, OPENAI_MANY},                                   \
@@ -47,14 +47,19 @@ struct openai_body {
         {"repeat_penalty", FIELD_NUM, OPENAI_AT(repeat_penalty), 1e-3, 1e3},                       \
         {"frequency_penalty", FIELD_NUM, OPENAI_AT(frequency_penalty), -2, 2},                     \
         {"presence_penalty", FIELD_NUM, OPENAI_AT(presence_penalty), -2, 2},                       \
-        {"logit_bias", FIELD_OBJECT, OPENAI_AT(logit_bias)}, {"seed", FIELD_ANY, OPENAI_AT(seed)}, \
-        {"stop", FIELD_ANY, OPENAI_AT(stop)}, {"n", FIELD_INT, OPENAI_AT(n), 1, 128},              \
+        {"logit_bias", FIELD_OBJECT, OPENAI_AT(logit_bias), .note = "from -100 to 100"},           \
+        {"seed", FIELD_ANY, OPENAI_AT(seed), .note = "a number, or a list of `n`"},                \
+        {"stop", FIELD_ANY, OPENAI_AT(stop), .note = "a text, or up to 16"},                       \
+        {"n", FIELD_INT, OPENAI_AT(n), 1, 128},                                                    \
         {"min_tokens", FIELD_INT, OPENAI_AT(min_tokens), 0, OPENAI_MANY},                          \
         {"ignore_eos", FIELD_BOOL, OPENAI_AT(ignore_eos)},                                         \
-        {"priority", FIELD_ANY, OPENAI_AT(priority)},                                              \
-        {"eos_token", FIELD_ARRAY, OPENAI_AT(eos_token)},                                          \
-        {"timeout_microseconds", FIELD_INT, OPENAI_AT(timeout_us), 1, OPENAI_MANY},                \
-        {"return_progress", FIELD_BOOL, OPENAI_AT(return_progress)},                               \
+        {"priority", FIELD_ANY, OPENAI_AT(priority), .note = "lower runs first"},                  \
+        {"eos_token", FIELD_ARRAY, OPENAI_AT(eos_token),                                           \
+         .note = "ids that end the answer beside the model's own"},                                \
+        {"timeout_microseconds",        FIELD_INT, OPENAI_AT(timeout_us), 1, OPENAI_MANY,          \
+         .note = "of the whole request"},                                                          \
+        {"return_progress", FIELD_BOOL, OPENAI_AT(return_progress),                                \
+         .note = "with `stream`: chunks with `prompt_progress`"},                                  \
         {"resume_generation", FIELD_TAKE}, {"user", FIELD_TAKE},                                   \
         {"safety_identifier", FIELD_TAKE}, {"prompt_cache_key", FIELD_TAKE},                       \
         {"prompt_cache_retention", FIELD_TAKE}, {"prompt_cache_options", FIELD_TAKE},              \

@@ -17,17 +17,19 @@
 
 static const struct field chat_fields[] = {
     OPENAI_SHARED_FIELDS,
-    {"messages", FIELD_ARRAY, AT(messages), .required = true},
+    {"messages", FIELD_ARRAY, AT(messages), .required = true, .note = "text parts alone"},
     {"max_completion_tokens", FIELD_INT, AT(max_completion_tokens), 1, MANY},
     {"max_tokens", FIELD_INT, AT(max_tokens), 1, MANY},
-    {"chat_template_kwargs", FIELD_OBJECT, AT(template_args)},
+    {"chat_template_kwargs", FIELD_OBJECT, AT(template_args), .note = "variables of the template"},
     {"add_generation_prompt", FIELD_BOOL, AT(add_generation_prompt)},
     {"continue_final_message", FIELD_BOOL, AT(continue_final)},
-    {"tools", FIELD_ARRAY, AT(spare)},
+    {"tools", FIELD_ARRAY, AT(spare), .note = "functions"},
     {"tool_choice", FIELD_ANY, AT(spare)},
     {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},
-    {"reasoning_effort", FIELD_ANY, AT(spare)},
-    {"logprobs", FIELD_BOOL, AT(logprobs)},
+    {"reasoning_effort", FIELD_ANY, AT(spare),
+     .note = "reaches the template; `none` turns thinking off"},
+    {"logprobs", FIELD_BOOL, AT(logprobs),
+     .note = "of the raw distribution at temperature 1; minus infinity is -9999"},
     {"top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20},
     {"functions", FIELD_REFUSE, .note = "use 'tools'"},
     {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"},
@@ -36,19 +38,22 @@ static const struct field chat_fields[] = {
     {"moderation", FIELD_REFUSE, .note = "there is no moderation here"},
     {"prediction", FIELD_TAKE},
     {"verbosity", FIELD_TAKE},
-    {"parse_reasoning", FIELD_BOOL, AT(parse_reasoning)},
-    {"include_reasoning", FIELD_BOOL, AT(include_reasoning)},
-    {"reasoning_budget", FIELD_INT, AT(reasoning_budget), 1, MANY},
+    {"parse_reasoning", FIELD_BOOL, AT(parse_reasoning),
+     .note = "false: the marks stay in the text"},
+    {"include_reasoning", FIELD_BOOL, AT(include_reasoning), .note = "false: thinking is left out"},
+    {"reasoning_budget", FIELD_INT, AT(reasoning_budget), 1, MANY,
+     .note = "then the closing mark is forced and the answer goes on"},
 };
 
 static const struct field completion_fields[] = {
     OPENAI_SHARED_FIELDS,
-    {"prompt", FIELD_ANY, AT(prompt), .required = true},
+    {"prompt", FIELD_ANY, AT(prompt), .required = true, .note = "texts or token ids, one or many"},
     {"max_tokens", FIELD_INT, AT(max_tokens), 0, MANY},
-    {"best_of", FIELD_INT, AT(best_of), 0, 20},
+    {"best_of", FIELD_INT, AT(best_of), 0, 20, .note = "no other number than `n`"},
     {"echo", FIELD_BOOL, AT(echo)},
     {"suffix", FIELD_REFUSE, .note = "fill-in-the-middle is not built yet"},
-    {"logprobs", FIELD_INT, AT(logprobs_count), 0, 5},
+    {"logprobs", FIELD_INT, AT(logprobs_count), 0, 5,
+     .note = "of the raw distribution at temperature 1; minus infinity is -9999"},
 };
 
 struct openai_body openai_body_default(void)

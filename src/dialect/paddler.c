@@ -16,18 +16,26 @@ struct body {
 #define AT(member) offsetof(struct body, member)
 
 static const struct field chat_fields[] = {
-    {"add_generation_prompt", FIELD_BOOL, AT(add_generation_prompt), .required = true},
-    {"conversation_history", FIELD_ARRAY, AT(history), .required = true},
-    {"enable_thinking", FIELD_BOOL, AT(enable_thinking), .required = true},
-    {"max_tokens", FIELD_INT, AT(max_tokens), INT32_MIN, INT32_MAX, .required = true},
-    {"tools", FIELD_ARRAY, AT(tools)},
+    {"add_generation_prompt", FIELD_BOOL, AT(add_generation_prompt), .required = true,
+     .note = "reaches the template"},
+    {"conversation_history", FIELD_ARRAY, AT(history), .required = true,
+     .note = "text parts are joined with nothing between; images end in `ImageDecodingFailed` or "
+             "`MultimodalNotSupported`"},
+    {"enable_thinking", FIELD_BOOL, AT(enable_thinking), .required = true,
+     .note = "reaches the template"},
+    {"max_tokens", FIELD_INT, AT(max_tokens), INT32_MIN, INT32_MAX, .required = true,
+     .note = "0 and less: the end message alone"},
+    {"tools", FIELD_ARRAY, AT(tools), .note = "reach the template"},
     {"grammar", FIELD_ANY, AT(grammar)},
-    {"parse_tool_calls", FIELD_BOOL, AT(parse_tool_calls)},
+    {"parse_tool_calls", FIELD_BOOL, AT(parse_tool_calls),
+     .note = "chooses the current shape by being there"},
 };
 
 static const struct field raw_fields[] = {
-    {"raw_prompt", FIELD_STR, AT(raw_prompt), .required = true},
-    {"max_tokens", FIELD_INT, AT(max_tokens), INT32_MIN, INT32_MAX, .required = true},
+    {"raw_prompt", FIELD_STR, AT(raw_prompt), .required = true,
+     .note = "control tokens in it count as such"},
+    {"max_tokens", FIELD_INT, AT(max_tokens), INT32_MIN, INT32_MAX, .required = true,
+     .note = "0 and less: the end message alone"},
     {"grammar", FIELD_ANY, AT(grammar)},
 };
 

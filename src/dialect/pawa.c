@@ -18,8 +18,9 @@ struct body {
 
 static const struct field fields[] = {
     {"model", FIELD_STR, AT(model), .required = true},
-    {"messages", FIELD_ARRAY, AT(messages), .required = true},
-    {"memoryChat", FIELD_ARRAY, AT(memory)},
+    {"messages", FIELD_ARRAY, AT(messages), .required = true,
+     .note = "neighbours may not share a role, also where the two lists meet"},
+    {"memoryChat", FIELD_ARRAY, AT(memory), .note = "goes behind the opening system message"},
     {"temperature", FIELD_NUM, AT(temperature), 0, 2},
     {"top_p", FIELD_NUM, AT(top_p), 0, 1},
     {"max_tokens", FIELD_INT, AT(max_tokens), 1, MANY},
@@ -30,7 +31,8 @@ static const struct field fields[] = {
     {"tools", FIELD_ARRAY, AT(tools)},
     {"tool_choice", FIELD_ANY, AT(tool_choice)},
     {"response_format", FIELD_OBJECT, AT(response_format)},
-    {"reasoning", FIELD_OBJECT, AT(reasoning)},
+    {"reasoning", FIELD_OBJECT, AT(reasoning),
+     .note = "`effort` reaches the template; thinking is shown only when this is given"},
     {"rag", FIELD_REFUSE, .note = "the vendor's knowledge store is not served"},
     {"knowledgeBase", FIELD_REFUSE, .note = "the vendor's knowledge store is not served"},
     {"agents", FIELD_REFUSE, .note = "the vendor's agents are not served"},
