@@ -11,13 +11,26 @@ import tokenizer
 LONGEST, SHORTER = 1024, 560     # the longest dialogue learned from; long ones come last, they are slow
 
 
+FIRST, NAME = 3, 2       # how much more the tokens weigh that decide: what kind of answer, which tool, another call?
+
+
 def encode(tok, d):
-    """A dialogue as token ids, and for each id whether the assistant writes it."""
+    """A dialogue as token ids, and the weight of each: 0 where the assistant does not write it."""
     ids, own = [], []
+    call, end = tok.id["<tool_call>"], tok.id["</tool_call>"]
     for text, mine in render.pieces(render.text(d)):
         x = tok.encode(text)
+        w = [int(mine)] * len(x)
+        if mine and d["tools"]:
+            w[0] = FIRST
+            for i, t in enumerate(x):
+                if t == call:
+                    n = min(len(x), i + 14)
+                    w[i + 1:n] = [NAME] * (n - i - 1)
+                if t == end:
+                    w[i + 1] = FIRST
         ids += x
-        own += [mine] * len(x)
+        own += w
     return ids, own
 
 
@@ -32,7 +45,7 @@ class Batches:
         self.pad = self.tok.id["<|endoftext|>"]
 
     def next(self, progress, size):
-        """ids [B][T], weight [B][T] (1 the assistant's, 0.5 the rest, 0 padding), tokens without padding"""
+        """ids [B][T], weight [B][T] (1 and more the assistant's, 0.5 the rest, 0 padding), tokens without padding"""
         if not self.ready:
             pool, total = [], 0
             while total < 8 * size:
@@ -56,7 +69,7 @@ class Batches:
         weight = torch.zeros(len(batch), t)
         for i, (x, own) in enumerate(batch):
             ids[i, :len(x)] = torch.tensor(x)
-            weight[i, :len(x)] = torch.tensor(own).float() * .5 + .5
+            weight[i, :len(x)] = torch.tensor(own).float().clamp_(min=.5)
         return ids, weight, sum(len(x[0]) for x in batch)
 
 

@@ -25,6 +25,13 @@ NO_TOOL = "I have no tool for that, so I cannot do it."
 TINY = "I am only a tiny model, so that is beyond me. Please ask a larger model."
 BIG_SUM = "That sum is too big for me without a calculator tool."
 
+# Shares of the mix, as chances.  Training may change them while it runs.
+MIX = {"tools": .7,          # dialogues with tools
+       "drill": .6,          # of them: calls alone, no results; choosing and copying, nothing else
+       "choose": .3,         # of the drills: many small tools, to learn which one fits
+       "none": .3,           # of their questions: no tool fits
+       "several": .22}       # of the questions that a tool fits: several calls
+
 
 def upper_first(s):
     return s[:1].upper() + s[1:]
@@ -343,14 +350,17 @@ class Generator:
     def tool(self):
         return self.known_tool() if self.chance(.35) else self.random_tool()
 
-    def toolset(self, n):
+    def toolset(self, n, n_params=None):
+        """n tools that differ; n_params makes those drawn at random take so many parameters at most."""
         tools, names, keys = [], set(), set()
+        most = (lambda: None) if n_params is None else (lambda: self.r.randint(0, n_params))
         while len(tools) < n:
             if tools and self.chance(.22) and isinstance(tools[-1]["key"], tuple):     # a close neighbour
                 verb, noun = tools[-1]["key"]
-                t = self.random_tool(verb=verb) if self.chance(.5) else self.random_tool(noun=noun)
+                t = self.random_tool(verb=verb, n_params=most()) if self.chance(.5) else \
+                    self.random_tool(noun=noun, n_params=most())
             else:
-                t = self.tool()
+                t = self.tool() if n_params is None or self.chance(.35) else self.random_tool(n_params=most())
             if t["fn"]["name"] in names or t["key"] in keys:
                 continue
             names.add(t["fn"]["name"])
@@ -396,7 +406,7 @@ class Generator:
         """One or several calls, then the answer that reads the results out."""
         tools = st["tools"]
         tool = self.pick(tools)
-        n = 1 if self.chance(.85) else self.pick((2, 2, 2, 3))
+        n = 1 if self.chance(1 - st.get("several", .15)) else self.pick((2, 2, 2, 3))
         calls, texts = [], []
         if n > 1 and tool["fn"]["parameters"]["properties"] and self.chance(.5) and isinstance(tool["key"], str) \
                 and len(tool["fn"]["parameters"]["required"]) == 1 \
@@ -606,16 +616,20 @@ class Generator:
             return {"messages": out, "tools": None, "thinking": False}
         if self.chance(.4):
             out.append({"role": "system", "content": self.pick(W.SYSTEM)})
-        if self.chance(.5):
-            n = self.pick((1, 2, 2, 3)) if progress < .8 else self.pick((1, 2, 2, 3, 3, 4))
-            st["tools"] = self.toolset(n)
-            if self.chance(.6 if progress < .8 else .45):     # calls alone: choosing and copying, nothing else
+        if self.chance(MIX["tools"]):
+            st["several"] = MIX["several"]
+            if self.chance(MIX["drill"]):
                 st["drill"], thinking = True, False
-            for _ in range(self.pick((5, 6, 7, 8)) if st.get("drill") else self.pick((2, 3, 4, 5))):
-                k = self.r.random() * (.83 if st.get("drill") else 1)
-                if k < .66: self.turn_tool(out, st)
-                elif k < .82: self.turn_none_fits(out, st)
-                else: getattr(self, "turn_" + self.weighted(self.SIDE))(out, st)
+            if st.get("drill") and self.chance(MIX["choose"]):
+                st["tools"] = self.toolset(self.pick((1, 2, 3, 4, 5, 6)), 1)
+                fits, turns = 1 - max(.4, MIX["none"]), self.pick((3, 4, 5, 6, 7))
+            else:
+                st["tools"] = self.toolset(self.pick((1, 2, 2, 3)) if progress < .3 else self.pick((1, 2, 2, 3, 3, 4)))
+                fits, turns = 1 - MIX["none"], self.pick((2, 3, 4, 5, 6)) if st.get("drill") else self.pick((1, 2, 3, 4))
+            for _ in range(turns):
+                if not st.get("drill") and self.chance(.18): getattr(self, "turn_" + self.weighted(self.SIDE))(out, st)
+                elif self.chance(fits): self.turn_tool(out, st)
+                else: self.turn_none_fits(out, st)
             tools = [t["fn"] for t in st["tools"]]
         else:
             tools = None

@@ -18,5 +18,5 @@ mkdir -p "$work"
 $python tokenizer.py train "$work/tokenizer.json"
 $python train.py "$work/run" --tokenizer "$work/tokenizer.json" --minutes "$minutes"
 $python export.py "$work/run/last.pt" --tokenizer "$work/tokenizer.json" -o "$out"
-cp "$work/tokenizer.json" "$here/tokenizer.json"
+if [ "$out" = "$here/confab-starter.gguf" ]; then cp "$work/tokenizer.json" "$here/tokenizer.json"; fi
 echo "evaluate it with: confab serve -m $out &  $python models/starter/evaluate.py --url http://127.0.0.1:8080/v1"

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import generate
 import model
 from data import Batches, examine
 
@@ -77,15 +78,18 @@ class Optimizer:
                 wp.add_(orthogonal(gp), alpha=-lr * h["muon"] * max(1, wp.shape[0] / wp.shape[1]) ** .5)
 
 
-DEFAULTS = dict(muon=.015, adam=.0022, momentum=.95, decay=.1, tokens=3500, micro=1800, rest=.15, flat=.35, eval_s=900,
+DEFAULTS = dict(muon=.015, adam=.0022, momentum=.95, decay=.1, tokens=5000, micro=2400, rest=.15, flat=.35, eval_s=900,
                 save_s=180)
 
 
 def knobs(path):
+    """The numbers of this moment; those of the mix of tasks go to the generator."""
     try:
-        return {**DEFAULTS, **json.load(open(os.path.join(path, "mix.json")))}
+        h = {**DEFAULTS, **json.load(open(os.path.join(path, "mix.json")))}
     except (OSError, ValueError):
-        return dict(DEFAULTS)
+        h = dict(DEFAULTS)
+    generate.MIX.update({k: h[k] for k in generate.MIX if k in h})
+    return h
 
 
 def rate(p, h):
@@ -96,7 +100,7 @@ def worker(rank, a, c, sh):
     torch.set_num_threads(1)
     torch.manual_seed(a.seed * 100 + rank)
     os.nice(0)
-    m = model.Model(sh["flat"], c)
+    m = model.Model(sh["flat"], c, half=model.HALF)
     grads = [model.views(sh["grad"][i], c) for i in range(a.workers)]
     for n, p in m.w.items():
         p.grad = grads[rank][n]
@@ -141,6 +145,7 @@ def worker(rank, a, c, sh):
         if p >= 1:
             break
         lr = rate(p, h) * min(1, (step + 1) / 60)
+        rest = h["rest"] if p < .5 else 0              # what the user says teaches the language; later only answers count
         goal = h["tokens"] if p > .03 else h["tokens"] // 2
         while True:                                   # pieces of a step go to whoever is free
             with sh["ticket"].get_lock():
@@ -149,17 +154,17 @@ def worker(rank, a, c, sh):
                 ids, weight, n_tok = data.next(p, h["micro"])
                 sh["ticket"].value += n_tok
             weight = weight[:, 1:].reshape(-1)
-            keep = (weight == 1) | (torch.rand(weight.shape) < (0 if h["rest"] == 0 else 1 if p < .1 else .2)) & (weight > 0)
+            keep = (weight >= 1) | (torch.rand(weight.shape) < (0 if rest == 0 else 1 if p < .1 else .2)) & (weight > 0)
             idx = keep.nonzero().squeeze(1)
             b, t = ids.shape
             hid = m.hidden(ids[:, :-1])
             tgt = ids[:, 1:].reshape(-1)[idx]
-            ww = torch.where(weight[idx] == 1, 1.0, h["rest"])
+            ww = torch.where(weight[idx] >= 1, weight[idx], rest)
             lg = m.logits(hid[idx])
             ce = F.cross_entropy(lg, tgt, reduction="none")
             (ce * ww).sum().backward()
             with torch.no_grad():
-                own = ww == 1
+                own = weight[idx] >= 1
                 sh["stat"][rank] += torch.tensor([ww.sum(), (ce * own).sum(), own.sum(),
                                                   (lg.argmax(1) == tgt)[own].sum(), n_tok])
         sh["barrier"].wait()
