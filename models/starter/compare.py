@@ -100,6 +100,7 @@ def main():
             differ += ids != tok.encode(s)
     report("texts tokenized", a.count * 20, differ)
 
+    servers = [evaluate.Server(u + "/v1") for u in (a.url, a.other) if u]
     m, convs = None, [c for c in conversations(a.count) if not (a.no_tools and c[1])]
     if a.checkpoint:
         import torch
@@ -122,10 +123,10 @@ def main():
                 print(f"  {got!r}\n  {want!r}")
             d_text += got != want
         elif a.other:
-            x, y = (evaluate.Server(u + "/v1", "starter", "").chat(messages, tools, thinking) for u in (a.url, a.other))
+            x, y = (s.chat(messages, tools, thinking) for s in servers)
             same = spoken(x) == spoken(y)
             if not same:
-                print(f"  {x}\n  {y}")
+                print(f"  {prompt!r}\n    {x}\n    {y}")
             d_text += not same
     report("prompts rendered", len(convs), d_prompt)
     if m or a.other:

@@ -25,21 +25,25 @@ PROMISES = {"tool calls": .95, "tool calls, seen tools": .95, "tool calls, unsee
 
 
 class Server:
-    def __init__(self, url, model, key):
-        self.url, self.model, self.key = url.rstrip("/"), model, key
+    def __init__(self, url, model="", key=""):
+        self.url, self.key = url.rstrip("/"), key
+        self.model = model or self.post("/models", None)["data"][0]["id"]
+
+    def post(self, path, body):
+        head = {"Content-Type": "application/json"}
+        if self.key:
+            head["Authorization"] = "Bearer " + self.key
+        req = urllib.request.Request(self.url + path, json.dumps(body).encode() if body else None, head)
+        with urllib.request.urlopen(req, timeout=300) as r:
+            return json.load(r)
 
     def chat(self, messages, tools=None, thinking=False):
         body = {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": 320,
                 "chat_template_kwargs": {"enable_thinking": thinking}}
         if tools:
             body["tools"] = [{"type": "function", "function": t} for t in tools]
-        head = {"Content-Type": "application/json"}
-        if self.key:
-            head["Authorization"] = "Bearer " + self.key
-        req = urllib.request.Request(self.url + "/chat/completions", json.dumps(body).encode(), head)
         try:
-            with urllib.request.urlopen(req, timeout=300) as r:
-                return json.load(r)["choices"][0]["message"]
+            return self.post("/chat/completions", body)["choices"][0]["message"]
         except urllib.error.HTTPError as e:
             return {"role": "assistant", "content": "", "failed": e.read().decode()[:300]}
 
@@ -233,7 +237,7 @@ PARTS = ["tools", "facts", "thinking", "names", "none", "sums", "json", "tiny", 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--url", default="http://127.0.0.1:8080/v1")
-    ap.add_argument("--model", default="starter")
+    ap.add_argument("--model", default="", help="its name; without it the server's first model")
     ap.add_argument("--key", default="")
     ap.add_argument("--seed", type=int, default=424242)
     ap.add_argument("--tools", type=int, default=300, help="questions with tools")

@@ -29,7 +29,9 @@ BIG_SUM = "That sum is too big for me without a calculator tool."
 MIX = {"tools": .7,          # dialogues with tools
        "drill": .6,          # of them: calls alone, no results; choosing and copying, nothing else
        "choose": .3,         # of the drills: many small tools, to learn which one fits
-       "none": .3,           # of their questions: no tool fits
+       "none": .25,          # of their questions: no tool fits
+       "known": .35,         # of the tools: those with everyday wording, not drawn at random
+       "strange": .6,        # of the questions that no tool fits: drawn as tools are; the others have everyday wording
        "several": .22}       # of the questions that a tool fits: several calls
 
 
@@ -348,7 +350,7 @@ class Generator:
         return f"{a} {op} {b}"
 
     def tool(self):
-        return self.known_tool() if self.chance(.35) else self.random_tool()
+        return self.known_tool() if self.chance(MIX["known"]) else self.random_tool()
 
     def toolset(self, n, n_params=None):
         """n tools that differ; n_params makes those drawn at random take so many parameters at most."""
@@ -360,7 +362,7 @@ class Generator:
                 t = self.random_tool(verb=verb, n_params=most()) if self.chance(.5) else \
                     self.random_tool(noun=noun, n_params=most())
             else:
-                t = self.tool() if n_params is None or self.chance(.35) else self.random_tool(n_params=most())
+                t = self.tool() if n_params is None or self.chance(.7) else self.random_tool(n_params=most())
             if t["fn"]["name"] in names or t["key"] in keys:
                 continue
             names.add(t["fn"]["name"])
@@ -452,7 +454,7 @@ class Generator:
         have = {t["key"] for t in st["tools"]}
         nouns = {t["key"][1] for t in st["tools"] if isinstance(t["key"], tuple)}
         while True:
-            t = self.tool() if self.chance(.6) else self.known_tool()
+            t = self.tool() if self.chance(MIX["strange"]) else self.known_tool()
             if t["key"] in have or (isinstance(t["key"], tuple) and t["key"][1] in nouns):
                 continue
             if t["key"] == "calculator":
@@ -622,7 +624,7 @@ class Generator:
                 st["drill"], thinking = True, False
             if st.get("drill") and self.chance(MIX["choose"]):
                 st["tools"] = self.toolset(self.pick((1, 2, 3, 4, 5, 6)), 1)
-                fits, turns = 1 - max(.4, MIX["none"]), self.pick((3, 4, 5, 6, 7))
+                fits, turns = 1 - max(.35, MIX["none"]), self.pick((3, 4, 5, 6, 7))
             else:
                 st["tools"] = self.toolset(self.pick((1, 2, 2, 3)) if progress < .3 else self.pick((1, 2, 2, 3, 3, 4)))
                 fits, turns = 1 - MIX["none"], self.pick((2, 3, 4, 5, 6)) if st.get("drill") else self.pick((1, 2, 3, 4))

@@ -32,13 +32,15 @@ NS = (3.4445, -4.7750, 2.0315)
 def orthogonal(g):
     """The nearest orthogonal matrix, roughly, by five Newton-Schulz steps (the Muon update)."""
     x = g / (g.norm() + 1e-7)
+    if model.HALF:
+        x = x.bfloat16()
     flip = x.shape[0] > x.shape[1]
     if flip:
         x = x.T
     for _ in range(5):
         a = x @ x.T
         x = NS[0] * x + (NS[1] * a + NS[2] * a @ a) @ x
-    return x.T if flip else x
+    return (x.T if flip else x).float()
 
 
 def blocks(name, w, c):
