@@ -31,6 +31,7 @@ MIX = {"tools": .7,          # dialogues with tools
        "choose": .3,         # of the drills: many small tools, to learn which one fits
        "none": .25,          # of their questions: no tool fits
        "known": .35,         # of the tools: those with everyday wording, not drawn at random
+       "noise": .4,          # of the made-up words: letters without a rule
        "strange": .6,        # of the questions that no tool fits: drawn as tools are; the others have everyday wording
        "several": .22}       # of the questions that a tool fits: several calls
 
@@ -83,6 +84,8 @@ class Generator:
     def syllables(self, lo=2, hi=3):
         """A word that does not exist; training and evaluation use different endings."""
         r = self.r
+        if not self.held_out and r.random() < MIX["noise"]:
+            return self.noise()
         if r.random() < .45:                     # the front of one word and the back of another
             a, b = self.pick(W.ALL_WORDS), self.pick(W.ALL_WORDS)
             s = a[:r.randint(2, 4)] + b[-r.randint(2, 4):]
@@ -94,6 +97,18 @@ class Generator:
         if held != self.held_out:
             s = s + (self.pick(W.HELD_ENDINGS) if self.held_out else self.pick(("k", "l", "x")))
         return s
+
+    def noise(self):
+        """Letters without a rule, so that copying cannot lean on how words usually go on or end."""
+        r = self.r
+        if r.random() < .3:
+            return "".join(r.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(r.randint(2, 7)))
+        out = ""
+        for _ in range(r.randint(2, 4)):
+            w = self.pick(W.ALL_WORDS)
+            i = r.randint(0, len(w) - 2)
+            out += w[i:i + r.randint(1, 4)]
+        return out if out not in W.HELD_WORDS else self.noise()
 
     def name(self):
         return self.pick(self.names) if self.chance(.35) else upper_first(self.syllables(1, 3))
