@@ -31,6 +31,7 @@ MIX = {"tools": .7,          # dialogues with tools
        "choose": .3,         # of the drills: many small tools, to learn which one fits
        "none": .25,          # of their questions: no tool fits
        "known": .35,         # of the tools: those with everyday wording, not drawn at random
+       "plain": .6,          # of the names drawn at random: a verb, an underscore, a noun
        "noise": .4,          # of the made-up words: letters without a rule
        "strange": .6,        # of the questions that no tool fits: drawn as tools are; the others have everyday wording
        "several": .22}       # of the questions that a tool fits: several calls
@@ -217,7 +218,8 @@ class Generator:
 
     def tool_name(self, verb, noun):
         k = self.r.random()
-        if k < .6: return f"{verb}_{noun}"
+        if k < MIX["plain"]: return f"{verb}_{noun}"
+        k = .6 + .4 * (k - MIX["plain"]) / (1 - MIX["plain"])
         if k < .72: return verb + upper_first(noun)
         if k < .82: return f"{noun}_{verb}"
         if k < .86: return f"{verb}-{noun}"
