@@ -147,7 +147,7 @@ static void check_refusal(const struct wire *w, struct talk_order *order, const 
     struct buf out = BUF_INIT(ERROR_MAX);
     struct err why;
     if (order->fault_status) {
-        need(order->fault_status >= 400);
+        need(order->fault_status >= 400 || order->fault_status == 200); // Ollama's "load"
         buf_free(&order->fault);
         return;
     }

@@ -26,8 +26,10 @@ static const struct field responses_fields[] = {
     {"parallel_tool_calls", FIELD_BOOL, AT(spare_flag)},
     {"tool_choice", FIELD_ANY, AT(spare)},
     {"tools", FIELD_ARRAY, AT(spare), .note = "functions; others are refused"},
-    {"top_logprobs", FIELD_REFUSE, .note = "log probabilities are not built yet"},
-    {"include", FIELD_ARRAY, AT(spare)},
+    {"top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20,
+     .note = "with `include` of `message.output_text.logprobs`, or alone"},
+    {"include", FIELD_ARRAY, AT(spare),
+     .note = "`message.output_text.logprobs`; the rest has no effect"},
     {"n", FIELD_INT, AT(n), 1, 1},
     {"chat_template_kwargs", FIELD_OBJECT, AT(template_args)},
     {"max_tool_calls", FIELD_TAKE},
@@ -177,22 +179,25 @@ static bool read_truncation(struct dialect *d, const json_t *body, str model,
     return true;
 }
 
-/* Of what stands in `include` nothing is there to be added. */
-static bool check_include(const json_t *body, struct talk_order *out, struct err *e)
+/* Of what stands in `include` log-probabilities are there to be added. */
+static void read_include(const json_t *body, const struct openai_body *b, struct talk_order *out)
 {
+    struct chat_request *r = out->request;
     const json_t *what;
     size_t i;
+    r->top_logprobs = b->top_logprobs > 0 ? (int)b->top_logprobs : 0;
+    r->want_logprobs = b->top_logprobs > 0;
     json_array_foreach(json_object_get(body, "include"), i, what)
     {
         const char *name = json_string_value(what);
-        if (name && strcmp(name, "message.output_text.logprobs") == 0)
-            return bad(e, "include", "unsupported_value",
-                       "asks for log probabilities, which are not built yet");
+        if (name && strcmp(name, "message.output_text.logprobs") == 0) {
+            r->want_logprobs = true;
+            continue;
+        }
         if (out->ignored.n)
             buf_c(&out->ignored, ", ");
         buf_c(&out->ignored, "include");
     }
-    return true;
 }
 
 static void show(json_t *out, const json_t *body, const char *key, json_t *otherwise)
@@ -269,9 +274,10 @@ static bool rest(struct dialect *d, const json_t *body, struct openai_body *b,
         !responses_turns(json_object_get(body, "input"), r->messages, e))
         return false;
     json_t *chat = chat_body(body);
-    bool ok = check_text(body, e) && tools_read(chat, r, e) && check_include(body, out, e) &&
-              openai_chat_shape(chat, r, e) && read_truncation(d, body, b->model, r, e);
+    bool ok = check_text(body, e) && tools_read(chat, r, e) && openai_chat_shape(chat, r, e) &&
+              read_truncation(d, body, b->model, r, e);
     json_decref(chat);
+    read_include(body, b, out);
     if (!ok) {
         own_place(e);
         return false;

@@ -4,6 +4,7 @@
  * An answer is a row of items (thinking, text, calls); each is opened by its first event, grows,
  * and is closed when another begins or the answer ends.  The same fold makes the stream and the
  * object: the object is what the fold has when the log is read to its end. */
+#include "dialect/logprobs.h"
 #include "dialect/responses.h"
 
 #include "http/sse.h"
@@ -14,10 +15,11 @@ struct state {
     bool begun;
     uint64_t n_frames; // the next sequence number
     enum open open;
-    int n_items;      // begun; the open one is the last
-    str call, name;   // of the open call; borrowed from the log
-    struct buf text;  // of the open item
-    struct buf items; // those that are closed, as JSON with commas between
+    int n_items;         // begun; the open one is the last
+    str call, name;      // of the open call; borrowed from the log
+    struct buf text;     // of the open item
+    struct buf logprobs; // of its tokens, as JSON with commas between
+    struct buf items;    // those that are closed, likewise
     const char *status;
     enum chat_finish finish;
     const struct err *error; // borrowed from the log
@@ -37,12 +39,22 @@ static void write_item_id(const struct talk_facts *f, const struct state *s, str
     buf_printf(out, "\"%s_%s_%d\"", item_prefix[s->open], own ? own + 1 : f->id, s->n_items - 1);
 }
 
+static void write_logprobs(str entries, struct buf *out)
+{
+    buf_c(out, ",\"logprobs\":[");
+    buf_str(out, entries);
+    buf_char(out, ']');
+}
+
 static void write_part(const struct state *s, bool empty, struct buf *out)
 {
     bool text = s->open == OPEN_TEXT;
     buf_printf(out, "{\"type\":\"%s\",\"text\":", text ? "output_text" : "reasoning_text");
     json_write_str(out, empty ? STR("") : buf_as_str(&s->text), JSON_PLAIN);
-    buf_c(out, text ? ",\"annotations\":[],\"logprobs\":[]}" : "}");
+    buf_c(out, text ? ",\"annotations\":[]" : "");
+    if (text)
+        write_logprobs(empty ? STR("") : buf_as_str(&s->logprobs), out);
+    buf_char(out, '}');
 }
 
 static void write_item(const struct talk_facts *f, const struct state *s, const char *status,
@@ -210,27 +222,45 @@ static void send_part(const struct talk_facts *f, struct state *s, const char *t
 }
 
 static const struct {
-    const char *delta, *done, *key, *tail;
+    const char *delta, *done, *key;
 } inner[] = {
-    [OPEN_TEXT] = {"response.output_text.delta", "response.output_text.done", "text",
-                   ",\"logprobs\":[]"},
-    [OPEN_REASONING] = {"response.reasoning_text.delta", "response.reasoning_text.done", "text",
-                        ""},
+    [OPEN_TEXT] = {"response.output_text.delta", "response.output_text.done", "text"},
+    [OPEN_REASONING] = {"response.reasoning_text.delta", "response.reasoning_text.done", "text"},
     [OPEN_CALL] = {"response.function_call_arguments.delta",
-                   "response.function_call_arguments.done", "arguments", ""},
+                   "response.function_call_arguments.done", "arguments"},
 };
 
-static void send_delta(const struct talk_facts *f, struct state *s, str text, struct buf *out)
+/* The entries of an event's tokens without their brackets. */
+static void read_logprobs(const struct talk_facts *f, const struct chat_event *ev, struct buf *out)
+{
+    struct buf list = BUF_INIT(ANSWER_MAX);
+    if (f->request && f->request->want_logprobs)
+        logprobs_entries(ev, &list);
+    if (list.n > 2)
+        buf_str(out, str_sub(buf_as_str(&list), 1, list.n - 2));
+    buf_free(&list);
+}
+
+static void send_delta(const struct talk_facts *f, struct state *s, const struct chat_event *ev,
+                       struct buf *out)
 {
     const char *type = inner[s->open].delta;
-    struct buf frame;
+    struct buf frame, entries = BUF_INIT(ANSWER_MAX);
+    str text = ev->text;
     if (text.n == 0)
         return;
     buf_str(&s->text, text);
     begin_inner(f, s, type, &frame);
     buf_c(&frame, ",\"delta\":");
     json_write_str(&frame, text, JSON_PLAIN);
-    buf_c(&frame, inner[s->open].tail);
+    if (s->open == OPEN_TEXT) {
+        read_logprobs(f, ev, &entries);
+        write_logprobs(buf_as_str(&entries), &frame);
+        if (s->logprobs.n && entries.n)
+            buf_char(&s->logprobs, ',');
+        buf_str(&s->logprobs, buf_as_str(&entries));
+    }
+    buf_free(&entries);
     end(f, s, type, &frame, out);
 }
 
@@ -245,7 +275,8 @@ static void send_done(const struct talk_facts *f, struct state *s, struct buf *o
     }
     buf_printf(&frame, ",\"%s\":", inner[s->open].key);
     json_write_str(&frame, buf_as_str(&s->text), JSON_PLAIN);
-    buf_c(&frame, inner[s->open].tail);
+    if (s->open == OPEN_TEXT)
+        write_logprobs(buf_as_str(&s->logprobs), &frame);
     end(f, s, type, &frame, out);
 }
 
@@ -261,8 +292,9 @@ static void close_item(const struct talk_facts *f, struct state *s, const char *
     if (s->items.n)
         buf_char(&s->items, ',');
     write_item(f, s, status, false, &s->items);
-    out->full |= s->items.full || s->text.full;
+    out->full |= s->items.full || s->text.full || s->logprobs.full;
     buf_clear(&s->text);
+    buf_clear(&s->logprobs);
     s->open = OPEN_NONE;
 }
 
@@ -286,6 +318,7 @@ static void begin_response(const struct talk_facts *f, struct state *s, const st
     bool waits = ev->what == CHAT_WAITING;
     if (!s->begun) {
         buf_init(&s->text, ANSWER_MAX);
+        buf_init(&s->logprobs, ANSWER_MAX);
         buf_init(&s->items, ANSWER_MAX);
         s->status = waits ? "queued" : "in_progress";
         send_response(f, s, "response.created", out);
@@ -336,7 +369,7 @@ static void on_event(const struct talk_facts *f, void *state, const struct chat_
         if (ev->text.n == 0 || (ev->what == CHAT_REASONING && f->hide_reasoning))
             break;
         open_item(f, s, ev->what == CHAT_TEXT ? OPEN_TEXT : OPEN_REASONING, out);
-        send_delta(f, s, ev->text, out);
+        send_delta(f, s, ev, out);
         break;
     case CHAT_CALL:
         close_item(f, s, "completed", out);
@@ -346,7 +379,7 @@ static void on_event(const struct talk_facts *f, void *state, const struct chat_
         break;
     case CHAT_ARGUMENTS:
         if (s->open == OPEN_CALL)
-            send_delta(f, s, ev->text, out);
+            send_delta(f, s, ev, out);
         break;
     case CHAT_FINISHED:
         s->finish = ev->finish;
@@ -361,6 +394,7 @@ static void state_fini(void *state)
 {
     struct state *s = state;
     buf_free(&s->text);
+    buf_free(&s->logprobs);
     buf_free(&s->items);
 }
 

@@ -178,6 +178,18 @@ test('truncation auto drops the oldest turns, disabled refuses', async () => {
     assert.ok(Number(response.headers.get('x-confab-evicted-messages')) > 0);
 });
 
+test('log probabilities, whole and streamed', async () => {
+    const more = { include: ['message.output_text.logprobs'], top_logprobs: 2 };
+    const r = await client.responses.create(ask(more));
+    const { logprobs, text } = r.output[0].content[0];
+    assert.equal(logprobs.map((l) => l.token).join(''), text);
+    assert.ok(logprobs.every((l) => l.logprob <= 0 && l.top_logprobs.length === 2 && l.top_logprobs[0].logprob >= l.top_logprobs[1].logprob));
+    const events = await collect(await client.responses.create(ask({ ...more, stream: true })));
+    assert.deepEqual(events.filter((e) => e.type === 'response.output_text.delta').flatMap((e) => e.logprobs), logprobs);
+    assert.deepEqual(events.find((e) => e.type === 'response.output_text.done').logprobs, logprobs);
+    assert.deepEqual((await client.responses.create(ask())).output[0].content[0].logprobs, []);
+});
+
 test('what is not there is refused by name', async () => {
     const rows = [
         [{ input: undefined }, 'input', 'missing_required_parameter'],

@@ -132,7 +132,6 @@ test('every seed field is accepted, also as null; ranges are kept', async () => 
 test('what is not built is refused by name', async () => {
     for (const [more, code] of [
         [{ tools: ['web_search_v1'] }, 'INVALID_REQUEST_TOOL_SUPPORTED_ERROR'],
-        [{ mcp_servers: [{ url: 'http://127.0.0.1:1/mcp' }] }, 'INVALID_REQUEST_INVALID_MCP_ERROR'],
         [{ response_format: { type: 'json_schema', json_schema: { type: 'object' } } }, 'INVALID_REQUEST_ERROR'],
         [{ output_config: { format: { type: 'json_schema', schema: { type: 'object' } } } }, 'INVALID_REQUEST_ERROR'],
     ]) {
