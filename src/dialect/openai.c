@@ -12,6 +12,12 @@ static bool read_completion(struct dialect *d, struct http_req *r, struct talk_o
     return openai_read_completion(d, http_body(r), out, e);
 }
 
+static void serve_count(struct dialect *d, struct http_req *r, str segment)
+{
+    (void)segment;
+    openai_count(d, r, read_chat);
+}
+
 static void refuse_delete(struct dialect *d, struct http_req *r, str segment)
 {
     (void)segment;
@@ -21,6 +27,7 @@ static void refuse_delete(struct dialect *d, struct http_req *r, str segment)
 static const struct route routes[] = {
     {"POST", "/v1/chat/completions", "openai.chat", &openai_chat_wire, read_chat},
     {"POST", "/chat/completions", "openai.chat", &openai_chat_wire, read_chat},
+    {"POST", "/v1/chat/completions/input_tokens", "openai.count", .plain = serve_count},
     {"POST", "/v1/completions", "openai.completions", &openai_completion_wire, read_completion},
     {"POST", "/completions", "openai.completions", &openai_completion_wire, read_completion},
     RESPONSES_ROUTES("/v1"),

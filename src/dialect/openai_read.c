@@ -33,6 +33,7 @@ static const struct field chat_fields[] = {
     {"top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20},
     {"functions", FIELD_REFUSE, .note = "use 'tools'"},
     {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"},
+    {"modalities", FIELD_ARRAY, AT(spare), .note = "`text` alone"},
     {"audio", FIELD_REFUSE, .note = "answers are text only"},
     {"web_search_options", FIELD_REFUSE, .note = "there is no web search here"},
     {"moderation", FIELD_REFUSE, .note = "there is no moderation here"},

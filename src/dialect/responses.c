@@ -233,13 +233,14 @@ void responses_list_input(struct dialect *d, struct http_req *r, str id)
     buf_free(&out);
 }
 
-static bool count(struct dialect *d, struct http_req *r, size_t *n, struct err *e)
+static bool count(struct dialect *d, struct http_req *r, request_reader read, size_t *n,
+                  struct err *e)
 {
     struct talk_order order;
     struct tok_ids ids;
     if (http_body(r).n > COUNT_MAX)
         return err_set(e, ERR_LIMIT, "a body of more than %zu bytes is not counted", COUNT_MAX);
-    if (!responses_read(d, r, &order, e))
+    if (!read(d, r, &order, e))
         return false;
     const struct run_model *model = runs_find_model(d->conf.runs, order.request->model);
     tok_ids_init(&ids, COUNT_MAX * 2);
@@ -257,16 +258,21 @@ static bool count(struct dialect *d, struct http_req *r, size_t *n, struct err *
     return ok;
 }
 
-void responses_count(struct dialect *d, struct http_req *r, str segment)
+void openai_count(struct dialect *d, struct http_req *r, request_reader read)
 {
     struct err e;
     size_t n = 0;
     char body[80];
-    (void)segment;
-    if (!count(d, r, &n, &e)) {
+    if (!count(d, r, read, &n, &e)) {
         dialect_reply(r, openai_error, &e);
         return;
     }
     snprintf(body, sizeof body, "{\"object\":\"response.input_tokens\",\"input_tokens\":%zu}", n);
     http_reply(r, 200, "application/json", str_c(body));
+}
+
+void responses_count(struct dialect *d, struct http_req *r, str segment)
+{
+    (void)segment;
+    openai_count(d, r, responses_read);
 }

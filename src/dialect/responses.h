@@ -37,6 +37,10 @@ void responses_show(struct dialect *d, struct http_req *r, str id);
 void responses_delete(struct dialect *d, struct http_req *r, str id);
 void responses_cancel(struct dialect *d, struct http_req *r, str id);
 void responses_list_input(struct dialect *d, struct http_req *r, str id);
+typedef bool (*request_reader)(struct dialect *d, struct http_req *r, struct talk_order *out,
+                               struct err *e);
+/* Answers with the tokens of the prompt that the body makes. */
+void openai_count(struct dialect *d, struct http_req *r, request_reader read);
 void responses_count(struct dialect *d, struct http_req *r, str segment);
 
 /* Its routes below a path, for the tables of brands that have it. */

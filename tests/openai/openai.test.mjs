@@ -231,6 +231,14 @@ test('completions: text, many prompts, ids, echo, stream', async () => {
     assert.equal(text, alone.choices[0].text);
 });
 
+test('the tokens of a conversation are counted without an answer', async () => {
+    const r = await client.chat.completions.create(ask());
+    const count = await fetch(`${server.url}/v1/chat/completions/input_tokens`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(ask()) });
+    assert.deepEqual(await count.json(), { object: 'response.input_tokens', input_tokens: r.usage.prompt_tokens });
+    const { response } = await client.chat.completions.create(ask({ modalities: ['text'] })).withResponse();
+    assert.equal(response.headers.get('x-confab-ignored'), null);
+});
+
 test('models are listed and shown', async () => {
     const list = await client.models.list();
     assert.deepEqual(list.data.map((m) => m.id), ['tiny']);
