@@ -260,11 +260,11 @@ static void write_text(const struct run *run, enum chat_what what, int choice, s
     buf_free(&text);
 }
 
-static bool has_reasoning(const struct run *run, int choice)
+static bool has(const struct run *run, enum chat_what what, int choice)
 {
     const struct chat_event *ev;
     for (size_t i = 0; (ev = run_event(run, i)); i++)
-        if (ev->what == CHAT_REASONING && ev->choice == choice)
+        if (ev->what == what && ev->choice == choice && ev->text.n)
             return true;
     return false;
 }
@@ -273,11 +273,11 @@ static void write_message(const struct talk_facts *f, const struct run *run,
                           const struct calls *calls, int choice, struct buf *out)
 {
     buf_c(out, "\"message\":{\"role\":\"assistant\",\"content\":");
-    if (calls_has(calls, choice))
-        buf_c(out, "null");
+    if (calls_has(calls, choice) && !has(run, CHAT_TEXT, choice))
+        buf_c(out, "null"); // a text before the calls is told as its stream tells it
     else
         write_text(run, CHAT_TEXT, choice, out);
-    if (!f->hide_reasoning && has_reasoning(run, choice)) {
+    if (!f->hide_reasoning && has(run, CHAT_REASONING, choice)) {
         buf_c(out, ",\"reasoning_content\":");
         write_text(run, CHAT_REASONING, choice, out);
     }
