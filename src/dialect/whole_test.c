@@ -8,7 +8,8 @@
 #include "base/mem.h"
 #include "base/queue.h"
 #include "chat/pack.h"
-#include "gguf/synth.h"
+
+#include "tiny_model.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,7 +30,6 @@ struct world {
 /* A model, which answers nothing here, and a store for the runs. */
 static void world_open(struct world *w)
 {
-    struct gguf_synth s;
     struct sched_conf sc = sched_conf_default();
     struct engine_conf ec = engine_conf_default();
     struct runs_conf rc = runs_conf_default();
@@ -46,11 +46,7 @@ static void world_open(struct world *w)
     ec.max_rows = sc.max_rows;
     ec.max_logits = 1;
     rc.n_workers = 1;
-    buf_init(&w->file, (size_t)64 << 20);
-    assert_true(gguf_synth_preset("tiny-llama", &s));
-    struct gguf_writer *writer = gguf_writer_to(&w->file);
-    assert_true(gguf_synth_write(writer, &s, &e) && gguf_writer_finish(writer, &e));
-    gguf_writer_close(writer);
+    assert_true(tiny_model(&w->file));
     assert_true(gguf_open_bytes(&w->gguf, buf_as_str(&w->file), &e));
     assert_true(tok_open(&w->tok, w->gguf, &e));
     assert_true(chat_template_open(&w->tmpl, w->gguf, w->tok, NULL, &e));
