@@ -77,6 +77,18 @@ test('every API refuses in its own shape', async () => {
         ['POST', '/v1/chat/request', {}, (b) => b.success === false && b.code === 'unauthorized'],
         ['POST', '/inference/chat_text', {}, (b) => b.detail && b.error.code === 'invalid_api_key'],
         ['POST', '/api/v1/continue_from_raw_prompt', {}, (b) => b.Error.error.code === 401],
+        ['GET', '/api/v1/inference_socket', {}, (b) => b.Error.error.code === 401],
+        ['POST', '/v1/responses', {}, (b) => b.error.code === 'invalid_api_key'],
+        ['GET', '/v1/responses/resp_x', {}, (b) => b.error.code === 'invalid_api_key'],
+        ['DELETE', '/v1/responses/resp_x', {}, (b) => b.error.code === 'invalid_api_key'],
+        ['POST', '/v1/responses/resp_x/cancel', {}, (b) => b.error.code === 'invalid_api_key'],
+        ['GET', '/v1/responses/resp_x/input_items', {}, (b) => b.error.code === 'invalid_api_key'],
+        ['POST', '/v1/responses/input_tokens', {}, (b) => b.error.code === 'invalid_api_key'],
+        ['POST', '/v1/chat/completions/input_tokens', {}, (b) => b.error.code === 'invalid_api_key'],
+        ['POST', '/serverless/v1/responses', {}, (b) => b.error.code === 'invalid_api_key'],
+        ['POST', '/dedicated/v1/messages', {}, (b) => b.error.type === 'authentication_error'],
+        ['GET', '/serverless/v1/openrouter/models', {}, (b) => typeof b.message === 'string'],
+        ['POST', '/api/chat', {}, (b) => typeof b.error === 'string'],
     ];
     for (const [method, path, headers, fits] of rows) {
         const r = await fetch(server.url + path, { method, headers: { ...json, ...headers }, body: method === 'POST' ? '{' : undefined });
@@ -103,6 +115,19 @@ test("another team's run is a run that never was", async () => {
         assert.deepEqual(others, await text(await stream(never, red, method)));
     }
     assert.equal((await stream(id, red)).status, 200); // the other's DELETE did nothing
+
+    const stored = await (await post('/v1/responses', bearer(red), { input: 'Hi', max_output_tokens: 16 })).json();
+    const response = (name, key, method = 'GET', end = '') => fetch(`${server.url}/v1/responses/${name}${end}`, { method, headers: bearer(key) });
+    const nobody = stored.id.slice(0, -4) + 'zzzz';
+    for (const [method, end] of [['GET', ''], ['GET', '?stream=true'], ['DELETE', ''], ['POST', '/cancel'], ['GET', '/input_items']]) {
+        const others = await text(await response(stored.id, blue, method, end));
+        assert.equal(others[0], 404, method + end);
+        assert.deepEqual([404, (await text(await response(nobody, blue, method, end)))[1].replaceAll(nobody, stored.id)], others);
+    }
+    const going = await post('/v1/responses', bearer(blue), { input: 'Hi', previous_response_id: stored.id });
+    assert.equal(going.status, 404);
+    await going.text();
+    assert.equal((await (await response(stored.id, red)).json()).status, stored.status); // nothing was done to it
 
     const path = '/v1/messages/async';
     const begun = await post(`${path}?message_id=mine`, bearer(red), { messages: chat.messages, max_tokens: 4, model: 'default' });
