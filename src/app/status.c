@@ -75,6 +75,39 @@ static void write_runs(struct app *a, struct buf *out)
     buf_printf(out, "confab_runs_total{outcome=\"failed\"} %llu\n", (unsigned long long)rc.failed);
     buf_printf(out, "confab_runs_total{outcome=\"cancelled\"} %llu\n",
                (unsigned long long)rc.cancelled);
+    metric(out, "runs_kept", "gauge", "complete runs in memory");
+    buf_printf(out, "confab_runs_kept %d\n", rc.kept);
+    metric(out, "runs_kept_bytes", "gauge", "their bytes");
+    buf_printf(out, "confab_runs_kept_bytes %zu\n", rc.kept_bytes);
+    metric(out, "runs_waiting", "gauge", "acknowledged runs without a place in the queue");
+    buf_printf(out, "confab_runs_waiting %d\n", rc.waiting);
+    metric(out, "runs_resumed_total", "counter", "runs that went on after a restart");
+    buf_printf(out, "confab_runs_resumed_total %llu\n", (unsigned long long)rc.resumed);
+}
+
+static void write_store(struct app *a, struct buf *out)
+{
+    struct store_counts c;
+    store_counts(a->store, &c);
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } rows[] = {
+        {"store_orders", "gauge", "orders that wait or are carried out", store_n_orders(a->store)},
+        {"store_orders_total", "counter", "orders carried out", (double)c.orders},
+        {"store_commits_total", "counter", "transactions on disk", (double)c.commits},
+        {"store_commit_seconds_total", "counter", "time in them", (double)c.commit_us / 1e6},
+        {"store_failures_total", "counter", "transactions that could not be written",
+         (double)c.failures},
+        {"store_failing", "gauge", "1: the last write did not succeed", c.failing},
+        {"store_expired_total", "counter", "runs and objects that retention removed",
+         (double)c.expired},
+        {"store_bytes", "gauge", "bytes of what is stored", (double)c.bytes},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        metric(out, rows[i].name, rows[i].type, rows[i].help);
+        buf_printf(out, "confab_%s %.15g\n", rows[i].name, rows[i].value);
+    }
 }
 
 static void write_models(struct app *a, struct buf *out)
@@ -157,6 +190,7 @@ static void serve_metrics(struct app *a, struct http_req *r)
     if (a->runs) {
         write_runs(a, &out);
         write_models(a, &out);
+        write_store(a, &out);
         app_tools_metrics(a, &out);
     }
     http_reply(r, 200, "text/plain; version=0.0.4", buf_as_str(&out));

@@ -39,7 +39,7 @@ void dialect_tick(struct dialect *d)
 {
     uint64_t now = clock_mono_ms();
     for (struct talk *t = d->talks; t; t = t->next) {
-        if (!t->stream || !t->req || now - t->last_sent_ms < d->conf.keep_alive_ms)
+        if (!t->stream || !t->req || t->sync || now - t->last_sent_ms < d->conf.keep_alive_ms)
             continue;
         if (!t->begun) { // the prompt takes long: from now on errors come in the stream
             t->begun = true;

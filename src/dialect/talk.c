@@ -262,14 +262,17 @@ static void on_event(struct run *run, void *arg)
         follow_whole(t);
 }
 
-/* The run was acknowledged by the store, which makes what there is of it the answer. */
+/* The store has the run, or cannot have it: only now may a client hear that there is one.  What is
+ * there of it is the answer, or a stream may begin; its follower tells of a failure. */
 static void on_stored(const struct err *e, void *arg)
 {
     struct talk *t = arg;
     t->sync = NULL;
-    if (e)
+    if (t->stream && !e && t->wire->at_once)
+        begin_stream(t);
+    else if (!t->stream && e)
         reply_error(t, e);
-    else
+    else if (!t->stream)
         reply_whole(t);
 }
 
@@ -486,12 +489,11 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
     follow(t);
     if (wire->name && !run_set_alias(t->run, str_c(t->facts.id), &e))
         run_fail(t->run, &e); // cannot be: the name is made of the run's own
-    if (order->acknowledge && !t->stream) {
-        t->sync = run_sync(t->run, on_stored, t);
-        if (!t->sync)
-            reply_whole(t);
-    } else if (wire->at_once && t->stream)
-        begin_stream(t);
+    if (!order->acknowledge && !t->stream)
+        return;
+    t->sync = run_sync(t->run, on_stored, t);
+    if (!t->sync)
+        on_stored(NULL, t);
 }
 
 static void observe(struct dialect *d, struct http_req *r, const struct route *route,

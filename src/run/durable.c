@@ -295,10 +295,13 @@ void run_note_drawn(struct run *run, int choice, const struct sched_piece *piece
 {
     if (!run->durable || piece->n_listed == 0)
         return;
+    size_t n = (size_t)piece->n_listed, from = run_replay_known(run, choice, n);
+    if (from == n)
+        return;
     run->drawn.max = (size_t)1 << 20;
     chat_pack_number(&run->drawn, (uint64_t)run_round(run));
     chat_pack_number(&run->drawn, (uint64_t)choice);
-    chat_pack_number(&run->drawn, (uint64_t)piece->n_listed);
-    for (int i = 0; i < piece->n_listed; i++)
+    chat_pack_number(&run->drawn, (uint64_t)(n - from));
+    for (size_t i = from; i < n; i++)
         chat_pack_number(&run->drawn, (uint64_t)piece->tokens[i].id);
 }

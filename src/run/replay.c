@@ -13,6 +13,7 @@ struct place {
     size_t at;              // event
     size_t bytes;           // of its text that have come again
     int64_t n_had, n_again; // tokens told by texts: by the log, by what comes again
+    size_t n_known;         // tokens of this turn that the log has and that have not come again
 };
 
 struct run_replay {
@@ -45,22 +46,26 @@ static void settle_place(const struct run *run, struct place *p, int choice)
     }
 }
 
-/* Adds token ids of one record, behind those that are there; false: it is damaged. */
-static bool add_drawn(const struct run *run, struct run_replay *rp, str in, int n_vocab)
+/* The token ids of one record: those of this turn are known, and with `again` they are given to the
+ * scheduler.  False: it is damaged. */
+static bool read_drawn(const struct run *run, struct run_replay *rp, str in, bool again)
 {
+    uint64_t n_vocab = (uint64_t)run->model->info->n_vocab;
     while (in.n) {
         uint64_t round, choice, n, id;
         if (!chat_unpack_number(&in, &round) || !chat_unpack_number(&in, &choice) ||
             !chat_unpack_number(&in, &n) || choice >= rp->n_choices || n > in.n)
             return false;
+        bool mine = round == (uint64_t)run_round(run);
         struct sched_output *o = &rp->past[choice];
         int32_t *ids = (int32_t *)o->id;
-        if (n && round == (uint64_t)run_round(run))
+        if (mine && again && n)
             o->id = ids = mem_realloc(ids, (o->n + n) * sizeof *ids);
+        rp->places[choice].n_known += mine ? n : 0;
         for (uint64_t i = 0; i < n; i++) {
-            if (!chat_unpack_number(&in, &id) || id >= (uint64_t)n_vocab)
+            if (!chat_unpack_number(&in, &id) || id >= n_vocab)
                 return false;
-            if (round == (uint64_t)run_round(run))
+            if (mine && again)
                 ids[o->n++] = (int32_t)id;
         }
     }
@@ -75,21 +80,33 @@ static void drop_past(struct run_replay *rp)
     rp->past = NULL;
 }
 
-/* What was drawn before.  The last event's tokens are drawn again: the event may be a part of what
- * they gave.  With log-probabilities all are, since those are not kept for tokens without text. */
+/* What was drawn before in this turn.  The last event's tokens are drawn again: the event may be a
+ * part of what they gave.  With log-probabilities all are, since those are not kept for tokens
+ * without text. */
 static void read_past(const struct run *run, struct run_replay *rp)
 {
-    int n_vocab = run->model->info->n_vocab;
+    bool ok = true, again = !run->request->want_logprobs;
     drop_past(rp);
     rp->past_round = run_round(run) + 1;
-    if (run->request->want_logprobs)
-        return;
     rp->past = mem_calloc(rp->n_choices, sizeof *rp->past);
-    for (size_t i = 0; i + 1 < rp->n_logged; i++)
-        if (!add_drawn(run, rp, run->behind[i], n_vocab)) {
-            drop_past(rp); // everything is computed again, then
-            return;
-        }
+    for (size_t c = 0; c < rp->n_choices; c++)
+        rp->places[c].n_known = 0;
+    for (size_t i = 0; i < rp->n_logged && ok; i++)
+        ok = read_drawn(run, rp, run->behind[i], again && i + 1 < rp->n_logged);
+    if (ok && again)
+        return;
+    drop_past(rp); // everything is computed again, then
+    for (size_t c = 0; c < rp->n_choices && !ok; c++)
+        rp->places[c].n_known = SIZE_MAX;
+}
+
+size_t run_replay_known(struct run *run, int choice, size_t n)
+{
+    if (!run->replay)
+        return 0;
+    size_t *left = &run->replay->places[choice].n_known, known = size_min(*left, n);
+    *left -= known;
+    return known;
 }
 
 void run_replay_open(struct run *run)

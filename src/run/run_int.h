@@ -178,6 +178,8 @@ void run_replay_open(struct run *run); // its log is what was there before
 void run_replay_close(struct run *run);
 /* Tokens of the part's choices that were drawn before, [n_choices]; NULL: none are known. */
 const struct sched_output *run_replay_past(const struct run *run, const struct run_part *p);
+/* Of n tokens that a choice drew next, how many the log has already. */
+size_t run_replay_known(struct run *run, int choice, size_t n);
 /* Holds an event that came again against the log.  *rest: what is left of ev is new.
  *   ERR_INTERNAL  it came out differently */
 MUST_CHECK bool run_replay_take(struct run *run, struct chat_event *ev, bool *rest, struct err *e);
