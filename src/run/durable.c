@@ -267,7 +267,7 @@ static bool save(struct run *run)
     else
         ok = store_run_delete(store, str_c(run->id), on_delete, run, &e);
     run->storing = ok;
-    if (!ok && !is_passing(&e)) {
+    if (!ok && (!run->stored || !is_passing(&e))) {
         run->holders++;
         run_lose(run, &e);
         tell(run, &e);

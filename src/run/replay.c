@@ -31,8 +31,8 @@ static bool is_text(enum chat_what what)
 
 static bool is_of_choice(enum chat_what what)
 {
-    return what != CHAT_WAITING && what != CHAT_PROGRESS && what != CHAT_STARTED &&
-           what != CHAT_COMPLETED && what != CHAT_FAILED;
+    return what != CHAT_SERVER_ASK && what != CHAT_WAITING && what != CHAT_PROGRESS &&
+           what != CHAT_STARTED && what != CHAT_COMPLETED && what != CHAT_FAILED;
 }
 
 /* Moves to the next event of this choice. */
@@ -197,6 +197,19 @@ static bool is_same(const struct chat_event *a, const struct chat_event *b)
     return a->what == b->what && a->call == b->call && a->finish == b->finish &&
            a->token == b->token && a->fault == b->fault && str_eq(a->text, b->text) &&
            str_eq(a->name, b->name) && str_eq(a->id, b->id) && str_eq(a->content, b->content);
+}
+
+bool run_replay_call(const struct run *run, str id, const struct chat_event **result)
+{
+    bool called = false;
+    *result = NULL;
+    for (size_t i = 0; run->replay && i < run->replay->n_logged; i++) {
+        const struct chat_event *ev = &run->events[i];
+        called |= ev->what == CHAT_SERVER_CALL && str_eq(ev->id, id);
+        if (ev->what == CHAT_SERVER_RESULT && str_eq(ev->id, id))
+            *result = ev;
+    }
+    return called;
 }
 
 bool run_replay_take(struct run *run, struct chat_event *ev, bool *rest, struct err *e)

@@ -29,6 +29,7 @@ struct round_call {
     // of ours
     struct tools_job *job;
     bool begun, done, told;
+    bool known; // done by the log of before a restart, or lost in it
     enum chat_fault fault;
     struct buf text, content;
 };
@@ -420,6 +421,28 @@ static void on_done(struct tools_job *job, const struct tools_result *result, vo
     runs_turn(rs);
 }
 
+/* Was the call made before a restart?  Its result stands in the log; without one it cannot be known
+ * what the tool did, and only one that may be repeated runs again. */
+static bool know_from_log(struct rounds *x, struct round_call *c)
+{
+    const struct chat_event *had;
+    if (!run_replay_call(x->run, str_c(c->id), &had))
+        return false;
+    if (had) {
+        c->fault = had->fault;
+        buf_str(&c->text, had->text);
+        buf_str(&c->content, had->content);
+    } else {
+        const struct chat_server_tool *t = tools_of_request(x->run->request, str_c(c->name));
+        if (t && tools_may_repeat(x->run->runs->conf.tools, t))
+            return false;
+        c->fault = CHAT_FAULT_LOST;
+        buf_c(&c->text, "the server was restarted while the tool ran; it is not known what it did");
+    }
+    c->known = true;
+    return true;
+}
+
 static void begin(struct rounds *x, struct round_call *c)
 {
     struct run *run = x->run;
@@ -431,7 +454,7 @@ static void begin(struct rounds *x, struct round_call *c)
                                         .text = str_trim(buf_as_str(&c->arguments)).n
                                                     ? buf_as_str(&c->arguments)
                                                     : STR("{}")});
-    if (run->over)
+    if (run->over || know_from_log(x, c))
         return;
     c->job = tools_call(x->session, str_c(c->name), buf_as_str(&c->arguments), on_done, c);
     int ms = tools_asks_ms(c->job);
@@ -445,7 +468,7 @@ static void begin_some(struct rounds *x)
 {
     int running = 0;
     for (int i = 0; i < x->n; i++)
-        running += x->calls[i].job != NULL;
+        running += x->calls[i].job != NULL || x->calls[i].known;
     for (int i = 0; i < x->n && running < AT_ONCE && !x->run->over; i++) {
         struct round_call *c = &x->calls[i];
         if (!c->ours || c->begun)
@@ -457,11 +480,27 @@ static void begin_some(struct rounds *x)
     }
 }
 
+/* Calls whose results are known are done one after the other, as if their tools had answered. */
+static void take_known(struct rounds *x)
+{
+    for (int i = 0; i < x->n && !x->run->over; i++) {
+        struct round_call *c = &x->calls[i];
+        if (!c->known)
+            continue;
+        c->known = false;
+        c->done = true;
+        begin_some(x);
+        tell_results(x); // the last one begins the next turn, which has no calls yet
+        i = -1;
+    }
+}
+
 bool run_rounds_continue(struct run *run)
 {
     if (!run->rounds || !run->rounds->waits)
         return false;
     begin_some(run->rounds);
+    take_known(run->rounds);
     return true;
 }
 

@@ -8,6 +8,8 @@
 
 #include <assert.h>
 
+static char wake; // an item of the queue that only wakes
+
 #define RETRY_MS 250 // how often waiting runs are looked at when nothing happens
 
 struct runs_conf runs_conf_default(void)
@@ -32,7 +34,8 @@ bool runs_open(struct runs **out, const struct run_model *models, size_t n_model
     // As many again for runs that are prepared anew behind their tools.
     rs->to_prepare = queue_new((size_t)conf->max_preparing * 2, false);
     rs->waiting_last = &rs->waiting;
-    rs->prepared = queue_new((size_t)(conf->max_preparing * 2 + conf->n_workers), true);
+    rs->fresh_last = &rs->fresh;
+    rs->prepared = queue_new((size_t)(conf->max_preparing * 2 + conf->n_workers + 1), true);
     rs->workers = mem_calloc((size_t)conf->n_workers, sizeof *rs->workers);
     for (int i = 0; i < conf->n_workers; i++) {
         if (pthread_create(&rs->workers[i], NULL, run_prep_thread, rs) != 0) {
@@ -71,6 +74,14 @@ void run_free(struct run *run)
     mem_free(run);
 }
 
+/* The process ends, and so does the run, unless it lasts and goes on later. */
+static void end_for_good(struct run *run)
+{
+    struct err e;
+    err_set(&e, ERR_CANCELED, "the server is stopping");
+    run_end_early(run, &e);
+}
+
 void runs_close(struct runs *rs)
 {
     if (!rs)
@@ -79,6 +90,11 @@ void runs_close(struct runs *rs)
     for (int i = 0; i < rs->n_workers; i++)
         pthread_join(rs->workers[i], NULL);
     runs_stop(rs);
+    while (rs->waiting) {
+        struct run *run = rs->waiting;
+        end_for_good(run);
+        run_settle(run);
+    }
     runs_turn(rs);      // takes what workers and schedulers have left
     if (rs->conf.store) // and what the store is still to get
         do
@@ -246,9 +262,31 @@ void run_begin(struct run *run)
     }
     run->preparing = true;
     rs->n_preparing++;
-    if (!run_rounds_begin(run)) {
-        bool ok = queue_push(rs->to_prepare, run);
-        assert(ok);
+    run->fresh_next = NULL;
+    *rs->fresh_last = run;
+    rs->fresh_last = &run->fresh_next;
+    if (!rs->woken) // whoever begins runs need not call runs_turn
+        rs->woken = queue_push(rs->prepared, &wake);
+}
+
+/* From here on a worker may change the request; the store has a copy of it by now. */
+static void hand_over(struct runs *rs)
+{
+    struct run *run = rs->fresh, *next;
+    rs->fresh = NULL;
+    rs->fresh_last = &rs->fresh;
+    for (; run; run = next) {
+        next = run->fresh_next;
+        if (rs->stopping)
+            end_for_good(run);
+        if (run->over) {
+            run->preparing = false;
+            rs->n_preparing--;
+            run_settle(run);
+        } else if (!run_rounds_begin(run)) {
+            bool ok = queue_push(rs->to_prepare, run);
+            assert(ok);
+        }
     }
 }
 
@@ -486,7 +524,7 @@ static void take_prepared(struct run *run)
     if (e.code == ERR_NONE && run->request->no_answer)
         complete_unanswered(run, &e);
     else if (e.code == ERR_NONE && !run->over && !submit_all(run, &e))
-        busy = e.code == ERR_BUSY && (run->durable || run->detached);
+        busy = e.code == ERR_BUSY && (run->durable || run->detached) && !run->runs->stopping;
     if (busy) // it was acknowledged
         run_wait(run);
     else if (e.code != ERR_NONE && !run_rounds_too_long(run, &e))
@@ -591,7 +629,10 @@ void runs_turn(struct runs *rs)
     struct run *run;
     struct sched_piece *piece;
     while ((run = queue_pop(rs->prepared, 0)))
-        take_prepared(run);
+        if ((void *)run == &wake)
+            rs->woken = false;
+        else
+            take_prepared(run);
     for (size_t m = 0; m < rs->n_models; m++)
         while ((piece = queue_pop(rs->models[m].sched_out, 0)))
             take_piece(piece);
@@ -604,6 +645,7 @@ void runs_turn(struct runs *rs)
     }
     rs->retry = false;
     runs_save(rs);
+    hand_over(rs);
     runs_call_followers(rs);
     runs_expire(rs, false);
 }

@@ -97,7 +97,8 @@ struct run {
     struct buf drawn; // tokens since the last event, packed
     str *behind;      // [cap_events] durable: those noted with each event
     struct run_sync *syncs, *told;
-    bool in_unsaved; // in runs.unsaved
+    struct run *fresh_next; // in runs.fresh
+    bool in_unsaved;        // in runs.unsaved
     struct run *unsaved_next;
     struct run_replay *replay; // of a run that goes on after a restart
 };
@@ -113,6 +114,8 @@ struct runs {
     struct run *kept_first, *kept_last; // oldest first
     struct run *waiting, **waiting_last;
     struct run *unsaved;
+    struct run *fresh, **fresh_last; // to be handed to prep workers, once the store knows them
+    bool woken;
     char **resume_ids; // of runs to be read and gone on with
     size_t n_resume, resume_at;
     bool stopping; // durable runs are left as they stand
@@ -178,6 +181,8 @@ void run_replay_open(struct run *run); // its log is what was there before
 void run_replay_close(struct run *run);
 /* Tokens of the part's choices that were drawn before, [n_choices]; NULL: none are known. */
 const struct sched_output *run_replay_past(const struct run *run, const struct run_part *p);
+/* Was this call of a tool made before?  *result: the event with what came of it, or NULL. */
+bool run_replay_call(const struct run *run, str id, const struct chat_event **result);
 /* Of n tokens that a choice drew next, how many the log has already. */
 size_t run_replay_known(struct run *run, int choice, size_t n);
 /* Holds an event that came again against the log.  *rest: what is left of ev is new.

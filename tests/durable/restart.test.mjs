@@ -83,7 +83,7 @@ test('SIGTERM leaves live runs to the next start', async () => {
     await open(['--max-seqs', '1', '--drain', '0']);
     await begin('slow', long);
     await begin('queued', long);
-    await waitFor('slow', 'processing');
+    await until(async () => (await status('slow')).status !== 'pending', 'it to begin');
     assert.equal(await house.close(), 0);
     await house.open();
     for (const id of ['slow', 'queued']) {
@@ -93,6 +93,15 @@ test('SIGTERM leaves live runs to the next start', async () => {
     const texts = await Promise.all(['slow', 'queued'].map(async (id) => textOf((await house.get(`${async_(id)}/stream`)).text)));
     assert.equal(texts[0], texts[1]);
     assert.equal(texts[0], (await house.post('/v1/messages', long)).json.content[0].text);
+});
+
+test('stopping with more than the queue holds loses nothing', async () => {
+    await open(['--max-seqs', '1', '--queue', '2', '--drain', '0']);
+    const ids = ['w1', 'w2', 'w3', 'w4'];
+    for (const id of ids) assert.equal((await begin(id, long)).status, 200);
+    assert.equal(await house.close(), 0, house.server.log());
+    await house.open();
+    for (const id of ids) await waitFor(id, 'completed');
 });
 
 test('a stored response is there to be gone on from', async () => {
@@ -132,6 +141,7 @@ test('a model that is gone ends its runs with the reason', async () => {
     house.life = undefined;
     try {
         assert.equal((await house.get(`${async_('done')}/stream`)).text, done);
+        await until(async () => !['pending', 'processing'].includes((await status('live')).status), 'it to end');
         const s = await status('live');
         if (s.status !== 'completed') {
             assert.equal(s.status, 'failed');
