@@ -71,6 +71,12 @@ const struct chat_thinking *chat_thinking_of(str source);
 const struct chat_notation *chat_template_notation(const struct chat_template *t);
 const struct chat_thinking *chat_template_thinking(const struct chat_template *t);
 const struct tok *chat_template_tok(const struct chat_template *t);
+/* Does the model open its thinking itself?  Not so where the prompt does that when it is to think.
+ */
+bool chat_template_thinks_unasked(const struct chat_template *t);
+
+/* history.c: the same messages with calls in the form that a template wants; a new array. */
+json_t *chat_adapt_history(const json_t *messages, bool text_arguments, bool short_ids);
 
 /* plain_tools.c: the conversation for a template without tools; a new array. */
 json_t *chat_plain_tools(const json_t *messages, const json_t *tools);

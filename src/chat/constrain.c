@@ -79,6 +79,8 @@ static const struct gram_node *thinking(struct chat_grammar *g, const struct cha
         rest = gram_seq2(g->b, rest, space(g));
     if (start->thinking)
         return rest;
+    if (!chat_template_thinks_unasked(g->t))
+        return none;
     return gram_opt(g->b, gram_seq2(g->b, chat_gram_mark(g, marks->open), rest));
 }
 

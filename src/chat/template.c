@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "json/json.h"
 
 #define TEXT_MAX   ((size_t)64 << 20)
 #define EXTRA_VARS 64
@@ -44,8 +45,10 @@ struct chat_template {
     struct jinja *jinja;
     char *source;
     bool own;
-    bool plain_tools;  // it knows no tools
-    json_t *bos, *eos; // strings
+    bool plain_tools;    // it knows no tools
+    bool text_arguments; // it wants the arguments of calls as JSON text
+    bool opens_thinking; // the prompt does that when it is asked for
+    json_t *bos, *eos;   // strings
     const struct chat_notation *format;
     const struct chat_thinking *thinking;
     int32_t *visible; // [n_visible]: control tokens that are marks
@@ -100,33 +103,6 @@ static void find_visible(struct chat_template *t)
     buf_free(&all);
 }
 
-bool chat_template_open(struct chat_template **out, const struct gguf *g, const struct tok *tok,
-                        const str *source, struct err *e)
-{
-    str text = str_c(chatml);
-    bool own = source || gguf_str(g, "tokenizer.chat_template", &text);
-    if (source)
-        text = *source;
-    struct jinja *jinja = jinja_compile(text, e);
-    if (!jinja)
-        return err_ctx(e, "the chat template, %s", e->where);
-    struct chat_template *t = mem_calloc(1, sizeof *t);
-    t->tok = tok;
-    t->jinja = jinja;
-    t->source = mem_strdup(text);
-    t->own = own;
-    t->bos = token_text(tok, tok_bos(tok));
-    t->eos = token_text(tok, tok_eos(tok));
-    t->format = chat_notation_of(text);
-    t->plain_tools = !jinja_mentions(jinja, STR("tools"));
-    if (!t->format || t->plain_tools)
-        t->format = chat_notation_of(STR("<tool_call>")); // the one most models know
-    t->thinking = t->format && t->format->thinking ? t->format->thinking : chat_thinking_of(text);
-    find_visible(t);
-    *out = t;
-    return true;
-}
-
 void chat_template_close(struct chat_template *t)
 {
     if (!t)
@@ -157,6 +133,11 @@ const struct tok *chat_template_tok(const struct chat_template *t)
 bool chat_takes_tools(const struct chat_template *t)
 {
     return !t->plain_tools;
+}
+
+bool chat_template_thinks_unasked(const struct chat_template *t)
+{
+    return t->thinking && !t->opens_thinking;
 }
 
 const char *chat_notation_name(const struct chat_template *t)
@@ -242,8 +223,12 @@ static bool render(const struct chat_template *t, const struct chat_request *r,
     struct jinja_var vars[EXTRA_VARS];
     size_t n = 0;
     json_t *none = json_null();
-    json_t *plain = t->plain_tools ? chat_plain_tools(messages, r->tools) : NULL;
-    bool ok = false;
+    json_t *plain = NULL;
+    bool ok = false, short_ids = t->format && t->format->short_ids;
+    if (t->plain_tools)
+        plain = chat_plain_tools(messages, r->tools);
+    else if (t->text_arguments || short_ids)
+        plain = chat_adapt_history(messages, t->text_arguments, short_ids);
     if (plain)
         messages = plain;
     vars[n++] = (struct jinja_var){"messages", messages, false};
@@ -336,6 +321,82 @@ static struct chat_start start_of(const struct chat_template *t, const struct ch
     start.thinking = open > close && (r->continue_final || str_trim(behind).n == 0);
     start.settled = !start.thinking && (close >= 0 || (r->continue_final && str_trim(tail).n > 0));
     return start;
+}
+
+/* Does a call whose arguments are an object (or text) come out with them as JSON? */
+static bool shows_arguments(struct chat_template *t, bool as_text)
+{
+    static const char conversation[] =
+        "[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"\","
+        "\"tool_calls\":[{\"id\":\"abcdefghi\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+        "\"arguments\":{\"probe\":\"x\"}}}]},{\"role\":\"tool\",\"tool_call_id\":\"abcdefghi\","
+        "\"name\":\"f\",\"content\":\"r\"}]";
+    struct chat_request *r = chat_request_new(1024);
+    struct jinja_out out;
+    struct err e;
+    r->messages = json_parse(str_c(conversation), &e);
+    r->tools =
+        json_parse(STR("[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":"
+                       "\"d\",\"parameters\":{\"type\":\"object\",\"properties\":{}}}}]"),
+                   &e);
+    jinja_out_init(&out, (size_t)1 << 20);
+    t->text_arguments = as_text;
+    bool ok = chat_render(t, r, &out, &e) && str_find(buf_as_str(&out.text), STR("\"probe\"")) >= 0;
+    t->text_arguments = false;
+    jinja_out_free(&out);
+    chat_request_free(r);
+    return ok;
+}
+
+/* Most templates want objects; those that only show text get that. */
+static void find_argument_form(struct chat_template *t)
+{
+    if (!t->plain_tools && !shows_arguments(t, false) && shows_arguments(t, true))
+        t->text_arguments = true;
+}
+
+/* Does the prompt open the thinking of a model that is asked to think? */
+static void find_thinking_form(struct chat_template *t)
+{
+    struct chat_request *r = chat_request_new(1024);
+    struct jinja_out out;
+    struct err e;
+    r->messages = json_pack("[{ssss}]", "role", "user", "content", "q");
+    r->template_args = json_pack("{sbsb}", "enable_thinking", 1, "thinking", 1);
+    jinja_out_init(&out, (size_t)1 << 20);
+    if (t->thinking && chat_render(t, r, &out, &e))
+        t->opens_thinking = start_of(t, r, &out).thinking;
+    jinja_out_free(&out);
+    chat_request_free(r);
+}
+
+bool chat_template_open(struct chat_template **out, const struct gguf *g, const struct tok *tok,
+                        const str *source, struct err *e)
+{
+    str text = str_c(chatml);
+    bool own = source || gguf_str(g, "tokenizer.chat_template", &text);
+    if (source)
+        text = *source;
+    struct jinja *jinja = jinja_compile(text, e);
+    if (!jinja)
+        return err_ctx(e, "the chat template, %s", e->where);
+    struct chat_template *t = mem_calloc(1, sizeof *t);
+    t->tok = tok;
+    t->jinja = jinja;
+    t->source = mem_strdup(text);
+    t->own = own;
+    t->bos = token_text(tok, tok_bos(tok));
+    t->eos = token_text(tok, tok_eos(tok));
+    t->format = chat_notation_of(text);
+    t->plain_tools = !jinja_mentions(jinja, STR("tools"));
+    if (!t->format || t->plain_tools)
+        t->format = chat_notation_of(STR("<tool_call>")); // the one most models know
+    t->thinking = t->format && t->format->thinking ? t->format->thinking : chat_thinking_of(text);
+    find_visible(t);
+    find_argument_form(t);
+    find_thinking_form(t);
+    *out = t;
+    return true;
 }
 
 static bool tokenize_messages(const struct chat_template *t, const struct chat_request *r,

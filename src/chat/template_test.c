@@ -320,6 +320,44 @@ static void chat_tells_tools_in_plain_words(void **state)
     world_close(&w);
 }
 
+/* Earlier calls come in the form that a template can show. */
+static void chat_shows_earlier_calls(void **state)
+{
+#define CALLER(arguments)                                                                          \
+    "{% if tools %}[TOOL_X]{% endif %}{%- for m in messages -%}{%- for c in m.tool_calls or [] "   \
+    "-%}{{ c.id }} " arguments "{%- endfor -%}{{ m.tool_call_id }}{%- endfor -%}"
+    static const struct {
+        const char *name, *template, *want;
+    } rows[] = {
+        {"as an object", CALLER("{{ c.function.arguments | tojson }}"), "call_1 {\"a\": 1}call_1"},
+        {"as text", CALLER("{{ '' + c.function.arguments }}"), "call_1 {\"a\": 1}call_1"},
+        {"as it is, which a dictionary would not be", CALLER("{{ c.function.arguments }}"),
+         "call_1 {\"a\": 1}call_1"},
+        {"with ids of nine letters",
+         CALLER("{# [TOOL_CALLS] #}{{ c.function.arguments | tojson }}"),
+         "mgHMUewUk {\"a\": 1}mgHMUewUk"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct world w;
+        struct jinja_out out;
+        struct err e;
+        world_open(&w, rows[i].template);
+        struct chat_request *r = chat_request_new(1000);
+        r->messages = json_parse(
+            STR("[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"call_1\","
+                "\"function\":{\"name\":\"f\",\"arguments\":{\"a\":1}}}]},{\"role\":\"tool\","
+                "\"content\":\"x\",\"tool_call_id\":\"call_1\"}]"),
+            &e);
+        jinja_out_init(&out, 10000);
+        assert_true(chat_render(w.tmpl, r, &out, &e));
+        check_bytes(&out.text, rows[i].want, rows[i].name);
+        jinja_out_free(&out);
+        chat_request_free(r);
+        world_close(&w);
+    }
+}
+
 /* What the prompt's end says about the model's thinking. */
 static void chat_sees_thinking_begin(void **state)
 {
@@ -416,6 +454,7 @@ static void chat_a_prompt_may_hold_control_tokens(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(chat_tells_tools_in_plain_words),
     cmocka_unit_test(chat_sees_thinking_begin),
+    cmocka_unit_test(chat_shows_earlier_calls),
     cmocka_unit_test(chat_earlier_turns_leave_until_it_fits),
     cmocka_unit_test(chat_what_cannot_be_counted_can_leave),
     cmocka_unit_test(chat_a_prompt_may_hold_control_tokens),

@@ -357,11 +357,6 @@ bool paddler_read(struct dialect *d, const json_t *body, str wish, bool chat,
                     : fields_read_strict(raw_fields, COUNT(raw_fields), body, &b, "", e)) &&
               read_shape(wish, body, b.parse_tool_calls && json_array_size(b.tools) > 0, out, e) &&
               (chat ? finish_chat(&b, r, e) : finish_raw(&b, r, e));
-    if (ok && out->wire == &paddler_parsed_wire) {
-        err_set_at(e, ERR_INPUT, "parse_tool_calls",
-                   "'parse_tool_calls' is not supported here: tool calls are not parsed yet");
-        ok = err_kind(e, "unsupported_value");
-    }
     r->max_tokens = (int)b.max_tokens;
     r->no_answer = b.max_tokens <= 0;
     if (ok && r->arena.full)

@@ -202,13 +202,14 @@ static void parsed_calls(const struct talk_facts *f, const struct state *s, stru
 static void done(const struct talk_facts *f, const struct state *s, const struct chat_usage *u,
                  struct buf *out)
 {
-    size_t rest = u->n_output - size_min(u->n_output, s->n_reasoning + s->n_calling);
+    size_t thought = size_max(s->n_reasoning, u->n_reasoning); // the marks too, where known
+    size_t rest = u->n_output - size_min(u->n_output, thought + s->n_calling);
     head(f, true, out);
     buf_printf(out,
                "{\"Done\":{\"usage\":{\"prompt_tokens\":%zu,\"cached_prompt_tokens\":%zu,"
                "\"input_image_tokens\":0,\"input_audio_tokens\":0,\"content_tokens\":%zu,"
                "\"reasoning_tokens\":%zu,\"tool_call_tokens\":%zu,\"undeterminable_tokens\":0}}}",
-               u->n_prompt, u->n_cached, rest, s->n_reasoning, s->n_calling);
+               u->n_prompt, u->n_cached, rest, thought, s->n_calling);
     tail(out);
 }
 

@@ -11,10 +11,11 @@
 
 #include "base/mem.h"
 
-#define FEW      64  // where a run of bytes is forced, no more tokens are allowed
-#define JUMP_MAX 256 // bytes of forced text looked at together
-#define TAIL_MAX 256 // of text in which the thinking's markers are looked for
-#define MARK_MAX 128 // bytes of a marker
+#define FEW        64  // where a run of bytes is forced, no more tokens are allowed
+#define JUMP_MAX   256 // bytes of forced text looked at together
+#define LONG_TOKEN 24  // bytes that hardly any token has more of
+#define TAIL_MAX   256 // of text in which the thinking's markers are looked for
+#define MARK_MAX   128 // bytes of a marker
 
 void sched_guide_init(struct guide *g, const struct sched_job *j)
 {
@@ -61,7 +62,20 @@ static int32_t first_of(const uint64_t *mask)
     return w * 64 + __builtin_ctzll(mask[w]);
 }
 
-/* The canonical tokens of the bytes that must come next, but the last of them. */
+/* May a token come that reaches behind these bytes?  Then it is the model's to choose. */
+static bool reaches_beyond(const struct sched *s, const struct guide *g, size_t n)
+{
+    for (int32_t id = 0; id < tok_n_vocab(s->tok); id++) {
+        if (id % 64 == 0 && !g->mask[id / 64])
+            id += 63;
+        else if (has(g->mask, id) && tok_piece(s->tok, id, false).n > n)
+            return true;
+    }
+    return false;
+}
+
+/* The canonical tokens of the bytes that must come next, but the last of them; behind the first
+ * one, none near the end of these bytes, where a token may begin that reaches beyond. */
 static int forced_text(struct sched *s, struct guide *g)
 {
     char bytes[JUMP_MAX];
@@ -70,7 +84,7 @@ static int forced_text(struct sched *s, struct guide *g)
     struct tok_ids ids;
     struct err e;
     int got = 0;
-    if (n < 2)
+    if (n < 2 || reaches_beyond(s, g, n))
         return 0;
     tok_ids_init(&ids, JUMP_MAX);
     bool ok = tok_encode(s->tok, &span, 1, false, &ids, &e);
@@ -78,6 +92,8 @@ static int forced_text(struct sched *s, struct guide *g)
         // Some tokenizers put a blank before a text, or change it: then this is not what is forced.
         str piece = tok_piece(s->tok, ids.id[got], false);
         if (piece.n == 0 || !str_starts(str_sub(span.text, at, n), piece))
+            break;
+        if (got > 0 && n - at < LONG_TOKEN)
             break;
         at += piece.n;
         g->jump[got] = ids.id[got];
