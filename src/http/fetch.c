@@ -133,6 +133,14 @@ static void tell(struct http_fetch *t)
         fetch_free(t);
 }
 
+static struct http_fetch *next_with_news(const struct http_fetcher *f)
+{
+    struct http_fetch *t = f->fetches;
+    while (t && (t->telling || (!t->fresh.n && !t->ended)))
+        t = t->next;
+    return t;
+}
+
 static void deliver(evutil_socket_t fd, short what, void *arg)
 {
     struct http_fetcher *f = arg;
@@ -141,21 +149,16 @@ static void deliver(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     while ((m = curl_multi_info_read(f->multi, &left))) {
-        struct http_fetch *t;
+        struct http_fetch *done;
         if (m->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        t->ended = true;
-        t->rc = m->data.result;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&done);
+        done->ended = true;
+        done->rc = m->data.result;
     }
-    for (bool again = true; again;) {
-        again = false;
-        for (struct http_fetch *t = f->fetches; t && !again; t = t->next)
-            if (!t->telling && (t->fresh.n || t->ended)) {
-                again = true; // the list may have changed
-                tell(t);
-            }
-    }
+    struct http_fetch *t;
+    while ((t = next_with_news(f))) // anew each time: the list may have changed
+        tell(t);
 }
 
 static void turn(struct http_fetcher *f, curl_socket_t fd, int flags)
