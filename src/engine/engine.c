@@ -216,3 +216,8 @@ void engine_parallel(struct engine *en, void (*run)(void *arg, int i, int worker
     else if (!kern_pool_run(en->pool, &phase, 1, NULL))
         assert(!"nothing cancels it");
 }
+
+const struct kern *engine_kern(const struct engine *en)
+{
+    return &en->kern;
+}

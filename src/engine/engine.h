@@ -92,6 +92,10 @@ struct engine_row {
 MUST_CHECK bool engine_step(struct engine *en, const struct engine_row *rows, int n_rows,
                             const float **logits, const _Atomic bool *cancel, struct err *e);
 
+/* The arithmetic it runs on, for what works on its logits; borrowed. */
+struct kern;
+const struct kern *engine_kern(const struct engine *en);
+
 /* Runs run(arg, i, worker) for i in 0 .. n-1 on the engine's threads; worker is below
  * engine_conf.n_threads, and one worker does one at a time.  Between steps, engine thread alone. */
 void engine_parallel(struct engine *en, void (*run)(void *arg, int i, int worker), void *arg,

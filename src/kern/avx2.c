@@ -202,6 +202,8 @@ static void add(float *x, const float *y, int n)
         x[i] += y[i];
 }
 
+#include "kern/logits_body.h"
+
 void kern_fill_avx2(struct kern *k)
 {
     k->name = "avx2";
@@ -212,6 +214,8 @@ void kern_fill_avx2(struct kern *k)
     k->swiglu = swiglu;
     k->geglu = geglu;
     k->add = add;
+    k->block_max = block_max;
+    k->exp64 = exp64;
     kern_fill_avx2_attn(k);
 }
 

@@ -38,12 +38,16 @@ static void geglu(const float *gate, const float *up, float *out, int n)
     }
 }
 
+#include "kern/logits_body.h"
+
 void kern_fill_avx512(struct kern *k)
 {
     k->name = "avx512";
     k->rms_norm = rms_norm;
     k->swiglu = swiglu;
     k->geglu = geglu;
+    k->block_max = block_max;
+    k->exp64 = exp64;
     kern_fill_avx512_attn(k);
 }
 

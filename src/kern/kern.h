@@ -95,6 +95,12 @@ struct kern {
 
     void (*add)(float *x, const float *y, int n); // x += y
 
+    /* Logits in blocks of 64, none a NaN.  max[b]: the greatest of block b.  exp64: e[i] =
+     * exp((x[i] - top) * scale) of one block; returns their sum, in 16 lanes, summed as in
+     * rms_norm. */
+    void (*block_max)(const float *x, int n_blocks, float *max);
+    float (*exp64)(const float *x, float top, float scale, float *e);
+
     /* Stores one token's key and value in a KV block of one layer and one KV head
      * (kern_kv_bytes(kind, d), 64-byte aligned).  slot 0..31.
      *   F16  keys as two tiles [d][16 tokens], values [32 tokens][d]

@@ -482,6 +482,29 @@ static void rows_same_bits_everywhere(void **state)
     }
 }
 
+static void logits_blocks_are_bit_equal(void **state)
+{
+    (void)state;
+    uint64_t seed = 29;
+    struct kern k[8];
+    size_t n_levels = levels(k, COUNT(k));
+    float x[64 * 9 + 1], want[64 * 9], got[64 * 9];
+    for (int round = 0; round < 50; round++) {
+        int at = round % 2;
+        for (int i = 0; i < 64 * 9; i++)
+            x[at + i] = (test_random(&seed) % 9 ? normal(&seed) * 12 : -INFINITY) + 1e-6f;
+        for (size_t l = 1; l < n_levels; l++) {
+            float sum[2] = {k[0].exp64(x + at, x[at] > -50 ? x[at] : 9, 1.7f, want),
+                            k[l].exp64(x + at, x[at] > -50 ? x[at] : 9, 1.7f, got)};
+            check_bits(got, want, 64, "exp64", -1, k[l].name, 64, at);
+            check_bits(sum, sum + 1, 1, "exp64's sum", -1, k[l].name, 64, at);
+            k[0].block_max(x + at, 9, want);
+            k[l].block_max(x + at, 9, got);
+            check_bits(got, want, 9, "block_max", -1, k[l].name, 9, at);
+        }
+    }
+}
+
 static void rms_norm_is_the_formula(void **state)
 {
     (void)state;
@@ -581,6 +604,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(blocks_round_trip),
     cmocka_unit_test(quant_errors_are_bounded),
     cmocka_unit_test(exp_and_tanh_are_close),
+    cmocka_unit_test(logits_blocks_are_bit_equal),
     cmocka_unit_test(rms_norm_is_the_formula),
     cmocka_unit_test(quantize_rounds_as_stated),
     cmocka_unit_test(quantize_same_bytes_everywhere),

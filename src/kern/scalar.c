@@ -115,6 +115,28 @@ static void add(float *x, const float *y, int n)
         x[i] += y[i];
 }
 
+static void block_max(const float *x, int n_blocks, float *max)
+{
+    for (int b = 0; b < n_blocks; b++, x += 64) {
+        max[b] = x[0];
+        for (int i = 1; i < 64; i++)
+            max[b] = x[i] > max[b] ? x[i] : max[b];
+    }
+}
+
+static float exp64(const float *x, float top, float scale, float *e)
+{
+    float lane[16] = {0};
+    for (int i = 0; i < 64; i++) {
+        e[i] = kern_exp((x[i] - top) * scale);
+        lane[i % 16] += e[i];
+    }
+    for (int step = 8; step; step /= 2)
+        for (int i = 0; i < step; i++)
+            lane[i] += lane[i + step];
+    return lane[0];
+}
+
 void kern_fill_scalar(struct kern *k)
 {
     k->name = "scalar";
@@ -125,5 +147,7 @@ void kern_fill_scalar(struct kern *k)
     k->swiglu = swiglu;
     k->geglu = geglu;
     k->add = add;
+    k->block_max = block_max;
+    k->exp64 = exp64;
     kern_fill_scalar_attn(k);
 }

@@ -13,6 +13,7 @@ static void sample_logprobs_are_log_softmax(void **state)
     (void)state;
     static float z[MAX_VOCAB], clean[MAX_VOCAB];
     uint64_t rng = 4;
+    struct sample_scratch *s = sample_scratch_new(MAX_VOCAB, NULL);
     for (int round = 0; round < 60; round++) {
         int n = 1 + (int)(test_random(&rng) % MAX_VOCAB), n_top = int_min(n, round % (TOP + 1));
         double scale = round % 3 == 0 ? 1 : round % 3 == 1 ? 8 : 40;
@@ -29,7 +30,7 @@ static void sample_logprobs_are_log_softmax(void **state)
             sum += z[i] >= -INFINITY ? exp((double)z[i] - max) : 0;
         int32_t id = (int32_t)(test_random(&rng) % (uint64_t)n);
         struct sample_logprob top[TOP];
-        float got = sample_logprobs(z, n, id, top, n_top);
+        float got = sample_logprobs(s, z, n, id, top, n_top);
         for (int i = 0; i < n; i++) // as it counts
             clean[i] = z[i] >= -INFINITY ? z[i] : -INFINITY;
         if (sum == 0 || !(z[id] > -INFINITY)) {
@@ -51,6 +52,7 @@ static void sample_logprobs_are_log_softmax(void **state)
             assert_true(fabs((double)top[k].logprob - want) < 2e-5);
         }
     }
+    sample_scratch_free(s);
 }
 
 static void sample_logprobs_never_say_infinity(void **state)
@@ -70,12 +72,14 @@ static void sample_logprobs_never_say_infinity(void **state)
         {{INFINITY, 1, 2}, 1, SAMPLE_LOGPROB_NONE},
         {{3e38f, -3e38f, 0}, 1, SAMPLE_LOGPROB_NONE},
     };
+    struct sample_scratch *s = sample_scratch_new(3, NULL);
     for (size_t r = 0; r < COUNT(rows); r++) {
         struct sample_logprob top[3];
-        assert_true(sample_logprobs(rows[r].z, 3, rows[r].id, top, 3) == rows[r].want);
+        assert_true(sample_logprobs(s, rows[r].z, 3, rows[r].id, top, 3) == rows[r].want);
         for (int k = 0; k < 3; k++)
             assert_true(isfinite(top[k].logprob) && top[k].logprob <= 0);
     }
+    sample_scratch_free(s);
 }
 
 static const struct CMUnitTest tests[] = {

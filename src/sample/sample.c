@@ -3,36 +3,21 @@
  * Sorting a whole vocabulary for each token costs more than a small model's forward pass.  So the
  * working copy of the logits carries the maximum of each block of 64; the k-th largest block
  * maximum is a valid lower bound for the k-th largest logit, and only blocks that reach it are
- * looked at. Candidates are sorted in growing prefixes until the mass that top_p or the draw asks
- * for is reached, which is nearly always in the first. */
+ * looked at.  Candidates are sorted in growing prefixes until the mass that top_p or the draw asks
+ * for is reached, which is nearly always in the first; where it is not, the token is found by its
+ * mass (bucket.c). */
 #include "sample/sample_int.h"
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "kern/math.h"
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define BLOCK        64
+#define BLOCK        SAMPLE_BLOCK
 #define FIRST_SORTED 64
-
-struct cand {
-    float z; // scaled by temperature
-    int32_t id;
-};
-
-struct sample_scratch {
-    int cap;        // vocabulary it was made for
-    float *z;       // [cap rounded up to BLOCK] working logits, -inf behind the end
-    float *max;     // [blocks]
-    float *pick;    // [blocks] copy for selection
-    struct cand *c; // [cap] candidates, sorted descending
-    int32_t *count; // [cap] how often in the output; valid where mark says so
-    uint32_t *mark; // [cap] == epoch: count is valid
-    uint32_t epoch;
-};
 
 struct sample_params sample_params_default(void)
 {
@@ -41,20 +26,26 @@ struct sample_params sample_params_default(void)
 
 static int blocks_of(int n)
 {
-    return (n + BLOCK - 1) / BLOCK;
+    return sample_blocks(n);
 }
 
-struct sample_scratch *sample_scratch_new(int n_vocab)
+struct sample_scratch *sample_scratch_new(int n_vocab, const struct kern *k)
 {
     struct sample_scratch *s = mem_calloc(1, sizeof *s);
     size_t blocks = (size_t)blocks_of(n_vocab);
+    if (k)
+        s->kern = *k;
+    else
+        kern_init(&s->kern, 0);
     s->cap = n_vocab;
     s->z = mem_alloc(blocks * BLOCK * sizeof *s->z);
     s->max = mem_alloc(blocks * sizeof *s->max);
     s->pick = mem_alloc(blocks * sizeof *s->pick);
     s->c = mem_alloc((size_t)n_vocab * sizeof *s->c);
+    s->c2 = mem_alloc((size_t)n_vocab * sizeof *s->c2);
     s->count = mem_calloc((size_t)n_vocab, sizeof *s->count);
     s->mark = mem_calloc((size_t)n_vocab, sizeof *s->mark);
+    s->mass = mem_alloc((SAMPLE_BUCKETS + 1) * sizeof *s->mass);
     return s;
 }
 
@@ -66,28 +57,37 @@ void sample_scratch_free(struct sample_scratch *s)
     mem_free(s->max);
     mem_free(s->pick);
     mem_free(s->c);
+    mem_free(s->c2);
     mem_free(s->count);
     mem_free(s->mark);
+    mem_free(s->mass);
     mem_free(s);
 }
 
-/* Copies with NaN as -inf. */
-static void copy_logits(struct sample_scratch *s, const float *logits, int n)
+void sample_copy(struct sample_scratch *s, const float *logits, int n)
 {
-    for (int i = 0; i < n; i++)
-        s->z[i] = logits[i] >= -INFINITY ? logits[i] : -INFINITY;
-    for (int i = n; i < blocks_of(n) * BLOCK; i++)
-        s->z[i] = -INFINITY;
+    int i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) { // of a known length, for the compiler's vectors
+        float *z = s->z + i;
+        const float *from = logits + i;
+        for (int l = 0; l < BLOCK; l++)
+            z[l] = from[l] >= -INFINITY ? from[l] : -INFINITY;
+    }
+    for (; i < blocks_of(n) * BLOCK; i++)
+        s->z[i] = i < n && logits[i] >= -INFINITY ? logits[i] : -INFINITY;
 }
 
-static void apply_mask(struct sample_scratch *s, const uint64_t *mask, int n)
+/* The same for what the mask leaves; logits behind zero bits may be anything. */
+static void copy_masked(struct sample_scratch *s, const float *logits, const uint64_t *mask, int n)
 {
     for (int b = 0; b < blocks_of(n); b++) {
-        if (mask[b] == UINT64_MAX)
-            continue;
+        float *z = s->z + (size_t)b * BLOCK;
+        const float *from = logits + (size_t)b * BLOCK;
+        int m = int_min(BLOCK, n - b * BLOCK);
         for (int i = 0; i < BLOCK; i++)
-            if (!(mask[b] >> i & 1))
-                s->z[b * BLOCK + i] = -INFINITY;
+            z[i] = -INFINITY;
+        for (int i = 0; mask[b] && i < m; i++)
+            z[i] = mask[b] >> i & 1 && from[i] >= -INFINITY ? from[i] : -INFINITY;
     }
 }
 
@@ -183,9 +183,10 @@ static void ban_repeats(struct sample_scratch *s, const struct sample_params *p,
 static void adjust(struct sample_scratch *s, const struct sample_params *p,
                    const struct sample_input *in)
 {
-    copy_logits(s, in->logits, in->n_vocab);
     if (in->mask)
-        apply_mask(s, in->mask, in->n_vocab);
+        copy_masked(s, in->logits, in->mask, in->n_vocab);
+    else
+        sample_copy(s, in->logits, in->n_vocab);
     ban_phrases(s, p, in);
     ban_repeats(s, p, in);
     for (int i = 0; i < p->n_bias; i++)
@@ -201,19 +202,9 @@ static void adjust(struct sample_scratch *s, const struct sample_params *p,
 static float block_maxima(struct sample_scratch *s, int n)
 {
     float top = -INFINITY;
-    for (int b = 0; b < blocks_of(n); b++) {
-        const float *z = s->z + (size_t)b * BLOCK;
-        float lane[SAMPLE_LANES];
-        memcpy(lane, z, sizeof lane);
-        for (int i = SAMPLE_LANES; i < BLOCK; i += SAMPLE_LANES)
-            for (int l = 0; l < SAMPLE_LANES; l++)
-                lane[l] = z[i + l] > lane[l] ? z[i + l] : lane[l];
-        float m = lane[0];
-        for (int l = 1; l < SAMPLE_LANES; l++)
-            m = lane[l] > m ? lane[l] : m;
-        s->max[b] = m;
-        top = m > top ? m : top;
-    }
+    s->kern.block_max(s->z, blocks_of(n), s->max);
+    for (int b = 0; b < blocks_of(n); b++)
+        top = s->max[b] > top ? s->max[b] : top;
     return top;
 }
 
@@ -229,22 +220,8 @@ static int32_t highest(const struct sample_scratch *s, int n, float top)
     return -1;
 }
 
-static int by_z_then_id(const void *a, const void *b)
-{
-    const struct cand *x = a, *y = b;
-    if (x->z != y->z)
-        return x->z < y->z ? 1 : -1;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-static int descending(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x < y) - (x > y);
-}
-
 /* Gathers all candidates with z >= low, sorted; returns their number. */
-static int gather(struct sample_scratch *s, int n, float low, float scale)
+static int gather(struct sample_scratch *s, int n, float low)
 {
     int k = 0;
     for (int b = 0; b < blocks_of(n); b++) {
@@ -253,41 +230,22 @@ static int gather(struct sample_scratch *s, int n, float low, float scale)
         int end = int_min(n, (b + 1) * BLOCK);
         for (int i = b * BLOCK; i < end; i++)
             if (s->z[i] >= low && s->z[i] > -INFINITY)
-                s->c[k++] = (struct cand){s->z[i] * scale, i};
+                s->c[k++] = (struct sample_cand){s->z[i], i};
     }
-    qsort(s->c, (size_t)k, sizeof *s->c, by_z_then_id);
+    sample_sort(s, k);
     return k;
 }
 
 /* The highest k (or all alive, if fewer), sorted.  Returns how many are sorted; may be more. */
-static int gather_top(struct sample_scratch *s, int n, int k, float scale)
+static int gather_top(struct sample_scratch *s, int n, int k)
 {
     int blocks = blocks_of(n);
     float low = -INFINITY;
     if (k <= blocks) {
         memcpy(s->pick, s->max, (size_t)blocks * sizeof *s->pick);
-        qsort(s->pick, (size_t)blocks, sizeof *s->pick, descending);
-        low = s->pick[k - 1];
+        low = sample_kth(s->pick, blocks, k);
     }
-    return gather(s, n, low, scale);
-}
-
-/* Sum over all of e^((z - top) * scale), in a fixed order of 16 lanes. */
-static double total_mass(const struct sample_scratch *s, int n, float top, float scale)
-{
-    double sum = 0;
-    for (int b = 0; b < blocks_of(n); b++) {
-        if ((s->max[b] - top) * scale < -60.0f)
-            continue; // at most 64 * 1e-26 of the highest
-        const float *z = s->z + (size_t)b * BLOCK;
-        float lane[SAMPLE_LANES] = {0};
-        for (int i = 0; i < BLOCK; i += SAMPLE_LANES)
-            for (int l = 0; l < SAMPLE_LANES; l++)
-                lane[l] += sample_exp((z[i + l] - top) * scale);
-        for (int l = 0; l < SAMPLE_LANES; l++)
-            sum += (double)lane[l];
-    }
-    return sum;
+    return gather(s, n, low);
 }
 
 /* What truncation left: candidates [from, to) of the sorted ones.  `to` is -1 while all that are
@@ -296,21 +254,21 @@ struct survivors {
     int from, to;
     int sorted;
     double mass;
-    float top;   // highest z, scaled
+    float top;   // highest z
     float scale; // 1 / temperature
 };
 
 static double weight(const struct sample_scratch *s, const struct survivors *v, int i)
 {
-    return (double)sample_exp(s->c[i].z - v->top);
+    return (double)kern_exp((s->c[i].z - v->top) * v->scale);
 }
 
 /* Makes sure that candidate i is sorted; false when fewer are alive. */
 static bool reach(struct sample_scratch *s, int n, struct survivors *v, int i)
 {
     while (i >= v->sorted) {
-        int want = int_max(FIRST_SORTED, v->sorted * 8);
-        int got = gather_top(s, n, int_min(want, n), v->scale);
+        int want = int_max(FIRST_SORTED, v->sorted * 16);
+        int got = gather_top(s, n, int_min(want, n));
         bool grew = got > v->sorted;
         v->sorted = got;
         if (!grew)
@@ -375,17 +333,17 @@ static struct survivors truncate_all(struct sample_scratch *s, const struct samp
                                      const struct sample_input *in, float top, bool xtc)
 {
     float scale = 1.0f / p->temperature;
-    struct survivors v = {.to = -1, .top = top * scale, .scale = scale};
+    struct survivors v = {.to = -1, .top = top, .scale = scale};
     int n = in->n_vocab;
     if (p->top_k > 0 && p->top_k < n) {
-        v.sorted = gather_top(s, n, p->top_k, scale);
+        v.sorted = gather_top(s, n, p->top_k);
         v.to = int_min(v.sorted, p->top_k);
     } else if (p->min_p > 0 && p->top_p >= 1) {
         // Only what min_p keeps is ever needed; a hair more is gathered, cut_min_p decides.
-        v.sorted = gather(s, n, top + p->temperature * (logf(p->min_p) - 1e-3f), scale);
+        v.sorted = gather(s, n, top + p->temperature * (logf(p->min_p) - 1e-3f));
         v.to = v.sorted;
     } else {
-        v.mass = total_mass(s, n, top, scale);
+        v.mass = sample_total(s, &(struct sample_mass){.n = n, .top = top, .scale = scale});
     }
     for (int i = 0; i < v.to; i++)
         v.mass += weight(s, &v, i);
@@ -403,6 +361,50 @@ static bool is_greedy(const struct sample_params *p)
     return p->temperature <= 0 || p->top_k == 1;
 }
 
+/* The place in the sorted prefix where the sum of weights passes goal; -1: not in it. */
+static int in_prefix(struct sample_scratch *s, const struct survivors *v, int end, double goal,
+                     bool or_equal, double *sum)
+{
+    *sum = 0;
+    for (int i = 0; i < end; i++) {
+        *sum += weight(s, v, i);
+        if (or_equal ? *sum >= goal : *sum > goal)
+            return i;
+    }
+    return -1;
+}
+
+/* A draw that only top_p bounds: nearly always among the few most likely, else found by its mass.
+ */
+static int32_t draw_by_mass(struct sample_scratch *s, const struct sample_params *p,
+                            const struct sample_input *in, float top, double u)
+{
+    struct sample_mass m = {.n = in->n_vocab, .top = top, .scale = 1.0f / p->temperature};
+    struct survivors v = {.top = top, .scale = m.scale};
+    int32_t cut = -1;
+    double sum, mass = sample_total(s, &m);
+    int end = gather_top(s, m.n, int_min(FIRST_SORTED, m.n));
+    if (p->top_p < 1) {
+        double goal = (double)p->top_p * mass;
+        int at = in_prefix(s, &v, end, goal, true, &sum);
+        if (at >= 0) {
+            end = at + 1;
+            cut = s->c[at].id;
+        } else {
+            cut = sample_at_mass(s, &m, goal, true, &sum);
+            m.filled = true;
+            end = gather_top(s, m.n, int_min(FIRST_SORTED, m.n));
+        }
+        mass = sum;
+    }
+    int at = in_prefix(s, &v, end, u * mass, false, &sum);
+    if (at >= 0)
+        return s->c[at].id;
+    bool ends_here = end > 0 && s->c[end - 1].id == cut; // rounding put the goal out of reach
+    int32_t id = ends_here ? cut : sample_at_mass(s, &m, u * mass, false, &sum);
+    return id >= 0 ? id : cut;
+}
+
 int32_t sample_token(struct sample_scratch *s, const struct sample_params *p,
                      const struct sample_input *in)
 {
@@ -416,9 +418,13 @@ int32_t sample_token(struct sample_scratch *s, const struct sample_params *p,
     uint64_t pos = (uint64_t)in->n_output * 2;
     bool xtc = p->xtc_threshold > 0 && p->xtc_probability > 0 &&
                rng_unit_at(p->seed, pos + 1) < (double)p->xtc_probability;
+    double u = rng_unit_at(p->seed, pos);
+    bool top_k = p->top_k > 0 && p->top_k < in->n_vocab;
+    if (!top_k && p->min_p <= 0 && !xtc)
+        return draw_by_mass(s, p, in, top, u);
     struct survivors v = truncate_all(s, p, in, top, xtc);
 
-    double goal = rng_unit_at(p->seed, pos) * v.mass, sum = 0;
+    double goal = u * v.mass, sum = 0;
     int last = v.from;
     for (int i = v.from; (v.to < 0 || i < v.to) && reach(s, in->n_vocab, &v, i); i++) {
         sum += weight(s, &v, i);

@@ -61,7 +61,9 @@ struct sample_input {
 };
 
 struct sample_scratch;
-struct sample_scratch *sample_scratch_new(int n_vocab); // largest vocabulary it serves
+struct kern;
+/* For vocabularies up to n_vocab.  k is copied; NULL: the scalar level (the same results). */
+struct sample_scratch *sample_scratch_new(int n_vocab, const struct kern *k);
 void sample_scratch_free(struct sample_scratch *s);
 
 /* Draws.  Returns -1 only when mask and bans leave nothing. */
@@ -78,8 +80,8 @@ struct sample_logprob {
 
 /* The log-probability of `id`, and in top the n_top most likely tokens, most likely first, ties to
  * the lower id.  n_top <= n_vocab. */
-float sample_logprobs(const float *logits, int n_vocab, int32_t id, struct sample_logprob *top,
-                      int n_top);
+float sample_logprobs(struct sample_scratch *s, const float *logits, int n_vocab, int32_t id,
+                      struct sample_logprob *top, int n_top);
 
 /* The distribution that sample_token would draw from, for tests: up to `cap` survivors in
  * descending order into ids and probs (they add up to 1); xtc tells whether XTC's gate counts as

@@ -4,29 +4,56 @@
 
 #include "sample/sample.h"
 
-#define SAMPLE_LANES 16 // sums are kept in so many lanes, added up in order: the same at any width
+#include "kern/kern.h"
 
-/* e^x for x <= 0, to about 1e-7: 2^k * p(r), the same operations at any vector width.
- * Polynomial: the first seven terms of the series on |r| <= ln(2)/2. */
-static inline float sample_exp(float x)
+#define SAMPLE_BLOCK 64
+
+struct sample_cand {
+    float z; // scaled by temperature
+    int32_t id;
+};
+
+struct sample_scratch {
+    struct kern kern;
+    int cap;                    // vocabulary it was made for
+    float *z;                   // [blocks][SAMPLE_BLOCK] working logits, -inf behind the end
+    float *max;                 // [blocks]
+    float *pick;                // [blocks] copy for selection
+    struct sample_cand *c, *c2; // [cap] candidates, sorted descending; room to sort in
+    int32_t *count;             // [cap] how often in the output; valid where mark says so
+    uint32_t *mark;             // [cap] == epoch: count is valid
+    uint32_t epoch;
+    double *mass; // [BUCKETS] see bucket.c
+};
+
+static inline int sample_blocks(int n)
 {
-    x = x < -87.0f ? -87.0f : x;
-    float t = x * 1.44269504f;
-    int32_t k = (int32_t)(t - 0.5f); // t <= 0: rounds to nearest
-    float r = x - (float)k * 0.693145752f - (float)k * 1.42860677e-6f;
-    float y = 1.0f / 5040;
-    y = y * r + 1.0f / 720;
-    y = y * r + 1.0f / 120;
-    y = y * r + 1.0f / 24;
-    y = y * r + 1.0f / 6;
-    y = y * r + 0.5f;
-    y = y * r + 1.0f;
-    y = y * r + 1.0f;
-    union {
-        int32_t i;
-        float f;
-    } two_k = {.i = (k + 127) << 23};
-    return y * two_k.f;
+    return (n + SAMPLE_BLOCK - 1) / SAMPLE_BLOCK;
 }
+
+/* Logits with NaN as -inf into s->z, and -inf behind the end. */
+void sample_copy(struct sample_scratch *s, const float *logits, int n);
+
+/* sort.c */
+/* Descending by z, ties in the order they stand in. */
+void sample_sort(struct sample_scratch *s, int n);
+/* The k-th greatest of v[0 .. n), which is put in another order; 1 <= k <= n. */
+float sample_kth(float *v, int n, int k);
+
+/* bucket.c */
+/* All that is needed to find a token by the mass before it. */
+struct sample_mass {
+    int n;       // vocabulary
+    float top;   // greatest logit
+    float scale; // 1 / temperature
+    bool filled; // sample_at_mass has been asked before about the same
+};
+/* Sum over all of e^((z - top) * scale), in a fixed order. */
+double sample_total(struct sample_scratch *s, const struct sample_mass *m);
+/* The first token, by descending z and ascending id, with which the sum of masses is more than
+ * goal (or_equal: at least); *sum is that sum.  -1 when rounding leaves it out of reach. */
+int32_t sample_at_mass(struct sample_scratch *s, const struct sample_mass *m, double goal,
+                       bool or_equal, double *sum);
+#define SAMPLE_BUCKETS 8192
 
 #endif

@@ -3,6 +3,7 @@
 #include "sample/sample.h"
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "test.h"
 
 #include <math.h>
@@ -19,7 +20,7 @@ static struct sample_input input_of(const float *z, int n)
 static void distribution(const struct sample_params *p, const struct sample_input *in, bool xtc,
                          float *out)
 {
-    struct sample_scratch *s = sample_scratch_new(in->n_vocab);
+    struct sample_scratch *s = sample_scratch_new(in->n_vocab, NULL);
     int32_t ids[64];
     float probs[64];
     int k = sample_distribution(s, p, in, xtc, ids, probs, 64);
@@ -124,7 +125,7 @@ static void sample_penalties_touch_the_right_windows(void **state)
 static void sample_bans_bias_and_masks(void **state)
 {
     (void)state;
-    struct sample_scratch *s = sample_scratch_new(N_LOGITS);
+    struct sample_scratch *s = sample_scratch_new(N_LOGITS, NULL);
     struct sample_params p = sample_params_default();
     p.temperature = 0;
     struct sample_input in = input_of(LOGITS, N_LOGITS);
@@ -155,7 +156,7 @@ static void sample_survives_odd_logits(void **state)
 {
     (void)state;
     float z[70];
-    struct sample_scratch *s = sample_scratch_new(70);
+    struct sample_scratch *s = sample_scratch_new(70, NULL);
     struct sample_params p = sample_params_default();
     for (int i = 0; i < 70; i++)
         z[i] = NAN;
@@ -187,7 +188,7 @@ static void sample_shortcuts_agree_with_a_full_sort(void **state)
     (void)state;
     uint64_t rng = 42;
     float *z = mem_alloc(N * sizeof *z);
-    struct sample_scratch *s = sample_scratch_new(N);
+    struct sample_scratch *s = sample_scratch_new(N, NULL);
     int32_t *ids = mem_alloc(N * sizeof *ids);
     float *probs = mem_alloc(N * sizeof *probs);
     for (int round = 0; round < 60; round++) {
@@ -222,10 +223,56 @@ static void sample_shortcuts_agree_with_a_full_sort(void **state)
     sample_scratch_free(s);
 }
 
+/* Draws by mass from spread-out distributions, against the walk over all in order. */
+static void sample_finds_tokens_by_their_mass(void **state)
+{
+    enum { N = 7001 };
+    (void)state;
+    uint64_t rng = 43;
+    float *z = mem_alloc(N * sizeof *z);
+    struct sample_scratch *s = sample_scratch_new(N, NULL);
+    int32_t *ids = mem_alloc(N * sizeof *ids);
+    float *probs = mem_alloc(N * sizeof *probs);
+    int32_t *history = mem_calloc(64, sizeof *history);
+    int near = 0;
+    for (int round = 0; round < 200; round++) {
+        for (int i = 0; i < N; i++)
+            z[i] = round % 5 == 4 ? (float)(i % 3) : random_logit(&rng) * 0.3f;
+        if (round % 3 == 1)
+            z[5] = NAN;
+        struct sample_params p = sample_params_default();
+        p.temperature = .4f + (float)(round % 4) * .9f;
+        p.top_p = round % 2 ? .5f + (float)(round % 7) * .08f : 1;
+        p.seed = (uint64_t)round;
+        struct sample_input in = input_of(z, N);
+        in.output = history;
+        in.n_output = (size_t)round % 64;
+        int k = sample_distribution(s, &p, &in, false, ids, probs, N), at = 0;
+        double all = 0, sum = 0, u = rng_unit_at(p.seed, 2 * in.n_output);
+        for (int i = 0; i < k; i++)
+            all += (double)probs[i];
+        while (at < k - 1 && (sum += (double)probs[at]) <= u * all)
+            at++;
+        int32_t id = sample_token(s, &p, &in);
+        // Sums of floats: the neighbour may be the right one too.
+        bool close =
+            id == ids[at] || (at > 0 && id == ids[at - 1]) || (at + 1 < k && id == ids[at + 1]);
+        near += id != ids[at];
+        if (!close)
+            fail_msg("round %d: drew %d, not %d", round, id, ids[at]);
+    }
+    assert_true(near < 20);
+    mem_free(z);
+    mem_free(ids);
+    mem_free(probs);
+    mem_free(history);
+    sample_scratch_free(s);
+}
+
 static void sample_draws_follow_the_distribution(void **state)
 {
     (void)state;
-    struct sample_scratch *s = sample_scratch_new(N_LOGITS);
+    struct sample_scratch *s = sample_scratch_new(N_LOGITS, NULL);
     struct sample_params p = sample_params_default();
     struct sample_input in = input_of(LOGITS, N_LOGITS);
     static const double want[] = {.540832, .328031, .073194, .044394, .009906, .003644};
@@ -254,6 +301,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sample_bans_bias_and_masks),
     cmocka_unit_test(sample_survives_odd_logits),
     cmocka_unit_test(sample_shortcuts_agree_with_a_full_sort),
+    cmocka_unit_test(sample_finds_tokens_by_their_mass),
     cmocka_unit_test(sample_draws_follow_the_distribution),
 };
 TEST_FILE(tests)

@@ -115,7 +115,7 @@ static void sample_agrees_with_vectors(void **state)
 {
     (void)state;
     FILE *f = fopen("tests/vectors/sample/chain.txt", "r");
-    struct sample_scratch *s = sample_scratch_new(MOST);
+    struct sample_scratch *s = sample_scratch_new(MOST, NULL);
     static char line[8192];
     struct vector v;
     int n = 0, groups = 0, in_group = 0;
@@ -162,7 +162,7 @@ static void sample_random_steps_follow_their_distributions(void **state)
     (void)state;
     float z[N];
     static int32_t history[DRAWS];
-    struct sample_scratch *s = sample_scratch_new(N);
+    struct sample_scratch *s = sample_scratch_new(N, NULL);
     for (int i = 0; i < N; i++)
         z[i] = 2.5f - 0.4f * (float)i;
     for (size_t r = 0; r < COUNT(rows); r++) {

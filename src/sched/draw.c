@@ -23,7 +23,8 @@ void sched_draw(struct sched *s, struct draw *d, int worker)
     d->id = g->n_forced > 0 ? g->forced[0] : sample_token(s->scratch[worker], &p, &in);
     d->how.has_logprob = j->want_logprobs && d->id >= 0;
     if (d->how.has_logprob)
-        d->how.logprob = sample_logprobs(d->logits, in.n_vocab, d->id, d->how.top, j->n_top);
+        d->how.logprob =
+            sample_logprobs(s->scratch[worker], d->logits, in.n_vocab, d->id, d->how.top, j->n_top);
 }
 
 static void run_draw(void *arg, int chunk, int worker)

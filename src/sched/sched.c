@@ -242,7 +242,7 @@ bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
     s->n_scratch = engine_info(engine)->n_threads;
     s->scratch = mem_calloc((size_t)s->n_scratch, sizeof(struct sample_scratch *));
     for (int i = 0; i < s->n_scratch; i++)
-        s->scratch[i] = sample_scratch_new(n_vocab);
+        s->scratch[i] = sample_scratch_new(n_vocab, engine_kern(engine));
     s->draws = mem_calloc((size_t)conf->max_seqs, sizeof *s->draws);
     s->ends = mem_calloc((size_t)n_vocab, sizeof *s->ends);
     for (int32_t id = 0; id < n_vocab; id++)
