@@ -165,8 +165,8 @@ static enum verdict step(struct chat_parser *p)
     enum verdict v;
     switch (p->step) {
     case OPEN: // "<function=" may have been the opener itself
-        chat_skip_space(p);
-        if (strcmp(p->format->openers[p->opener], "<function=") != 0 || p->listed) {
+        if (strcmp(p->format->openers[p->opener], "<function=") != 0) {
+            chat_skip_space(p);
             if (chat_rest(p).n == 0)
                 return MORE;
             if ((v = chat_take_literal(p, "<function=")) != DONE)
@@ -193,7 +193,6 @@ static enum verdict step(struct chat_parser *p)
         if (v == MORE)
             return MORE;
         p->step = CLOSE;
-        p->listed = true; // one more <function= may follow in the same tag
         return DONE;
     default: break;
     }

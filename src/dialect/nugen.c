@@ -163,9 +163,13 @@ static void check_reasoning(const struct body *b, struct talk_order *out, struct
     if (off || json_is_true(enabled))
         json_object_set_new(r->template_args, "enable_thinking", json_boolean(!off));
     const json_t *budget = json_object_get(b->reasoning, "max_tokens");
-    if (budget && !json_is_null(budget))
-        add_fault(f, "reasoning.max_tokens", "value_error",
-                  "is not supported here: thinking has no budget of its own");
+    if (budget && !json_is_null(budget)) {
+        json_int_t n = json_integer_value(budget);
+        if (!json_is_integer(budget) || n < 1)
+            add_fault(f, "reasoning.max_tokens", "greater_than_equal",
+                      "must be an integer of at least 1");
+        r->reasoning_budget = n > INT32_MAX ? INT32_MAX : (int)n;
+    }
     out->hide_reasoning = json_is_true(json_object_get(b->reasoning, "exclude"));
 }
 
