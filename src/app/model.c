@@ -150,13 +150,30 @@ static bool open_engine(struct app_model *m, const struct config *c, struct budg
     return sched_open(&m->sched, m->engine, m->tok, &sc, m->out, e);
 }
 
+/* What constraints need of the tokenizer. */
+static void make_gram_vocab(struct app_model *m)
+{
+    int n = tok_n_vocab(m->tok);
+    bool *control = mem_calloc((size_t)n, sizeof *control),
+         *eog = mem_calloc((size_t)n, sizeof *eog);
+    for (int i = 0; i < n; i++) {
+        control[i] = tok_is_control(m->tok, i);
+        eog[i] = tok_is_eog(m->tok, i);
+    }
+    m->gram_vocab = gram_vocab_new(tok_pieces(m->tok), control, eog, n);
+    mem_free(control);
+    mem_free(eog);
+}
+
 bool app_model_open(struct app_model *m, const struct config *c, int i, struct budget *budget,
                     struct err *e)
 {
     *m = (struct app_model){0};
     if (open_file(m, c, i, e) && tok_open(&m->tok, m->gguf, e) && open_template(m, c, e) &&
-        open_engine(m, c, budget, e))
+        open_engine(m, c, budget, e)) {
+        make_gram_vocab(m);
         return true;
+    }
     if (m->path && !strstr(e->msg, m->path))
         err_ctx(e, "%s", m->path);
     app_model_close(m);
@@ -175,6 +192,7 @@ void app_model_close(struct app_model *m)
     if (m->out)
         queue_free(m->out);
     engine_close(m->engine);
+    gram_vocab_drop(m->gram_vocab);
     chat_template_close(m->tmpl);
     tok_close(m->tok);
     gguf_close(m->gguf);
@@ -189,6 +207,7 @@ struct run_model app_model_for_runs(const struct app_model *m)
                               .gguf = m->gguf,
                               .tok = m->tok,
                               .tmpl = m->tmpl,
+                              .gram_vocab = m->gram_vocab,
                               .sched = m->sched,
                               .sched_out = m->out,
                               .info = engine_info(m->engine),

@@ -10,6 +10,7 @@ struct app_model {
     struct gguf *gguf;
     struct tok *tok;
     struct chat_template *tmpl;
+    struct gram_vocab *gram_vocab;
     struct engine *engine;
     struct queue *out;
     struct sched *sched;

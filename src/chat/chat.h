@@ -101,8 +101,10 @@ struct chat_request {
     int max_total, min_total; // of prompt and answer together, instead of max_tokens; 0: none
 
     enum chat_format format;
-    json_t *format_schema; // owned; a JSON Schema
-    str format_source;     // a regular expression or a grammar
+    json_t *format_schema;    // owned; a JSON Schema
+    const char *format_place; // its field's name in the client's words, for errors; or NULL
+    str format_root;          // the rule that a grammar begins with; empty: "root"
+    str format_source;        // a regular expression or a grammar
     enum chat_tool_choice tool_choice;
     str tool_name;        // CHAT_TOOLS_NAMED
     bool one_call;        // at most one call in a turn

@@ -161,7 +161,8 @@ static const struct gram_node *formatted(struct chat_grammar *g)
     case CHAT_FORMAT_JSON: return gram_json_object(g->b);
     case CHAT_FORMAT_SCHEMA: return gram_schema(g->b, r->format_schema, NULL, GRAM_JSON);
     case CHAT_FORMAT_REGEX: return gram_regex(g->b, r->format_source);
-    case CHAT_FORMAT_GRAMMAR: return gram_gbnf(g->b, r->format_source, STR("root"));
+    case CHAT_FORMAT_GRAMMAR:
+        return gram_gbnf(g->b, r->format_source, r->format_root.n ? r->format_root : STR("root"));
     case CHAT_FORMAT_TEXT: break;
     }
     return gram_text(g->b);
@@ -257,8 +258,10 @@ static void place_error(struct chat_grammar *g, const struct gram_vocab *v, stru
     char place[sizeof e->where];
     const json_t *tool;
     size_t i;
+    const char *field = g->r->format_place ? g->r->format_place : "response_format";
+    bool inside = g->r->format == CHAT_FORMAT_SCHEMA; // else the message tells where
     if (g->r->format != CHAT_FORMAT_TEXT)
-        snprintf(place, sizeof place, "response_format%s", e->where);
+        snprintf(place, sizeof place, "%s%s", field, inside ? e->where : "");
     else
         snprintf(place, sizeof place, "tools");
     json_array_foreach(g->r->tools, i, tool)
@@ -279,6 +282,10 @@ static void place_error(struct chat_grammar *g, const struct gram_vocab *v, stru
         }
     }
     snprintf(e->where, sizeof e->where, "%s", place);
+    if (e->code == ERR_INPUT || e->code == ERR_LIMIT) {
+        e->code = ERR_INPUT; // too large a constraint is the client's as well
+        err_kind(e, g->r->format == CHAT_FORMAT_GRAMMAR ? "invalid_grammar" : "unsupported_schema");
+    }
 }
 
 static bool needs_none(const struct chat_template *t, const struct chat_request *r)

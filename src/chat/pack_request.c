@@ -97,6 +97,7 @@ static const struct field {
     WORD(format, formats),
     F(format_schema, KIND_JSON),
     F(format_source, KIND_STR),
+    F(format_root, KIND_STR),
     WORD(tool_choice, choices),
     F(tool_name, KIND_STR),
     F(one_call, KIND_BOOL),

@@ -108,10 +108,10 @@ static bool check_tools(const json_t *body, bool assisted, struct err *e)
 
 static bool is_format(const json_t *body)
 {
-    const json_t *format = json_object_get(body, "response_format");
-    const char *type = json_string_value(json_object_get(format, "type"));
-    return json_is_object(format) && !(type && strcmp(type, "text") == 0);
+    return format_is_asked(json_object_get(body, "response_format"));
 }
+
+#define FORMATS (FORMAT_OBJECT | FORMAT_REGEX | FORMAT_LEGACY)
 
 static bool no_pair(struct err *e, const char *field, const char *other)
 {
@@ -202,7 +202,7 @@ static bool rest_of_both(struct dialect *d, const json_t *body, struct openai_bo
         return false;
     if (b->max_tokens > 0) // counts before its other name
         b->max_completion_tokens = b->max_tokens;
-    if (!openai_rest_of_chat(d, body, b, out, e))
+    if (!openai_rest_of_chat(d, body, b, out, FORMATS, e))
         return false;
     struct chat_request *r = out->request;
     rename_reasoning(r->messages);
@@ -302,16 +302,11 @@ static bool rest_of_completion(struct dialect *d, const json_t *body, struct ope
         err_set_at(e, ERR_INPUT, "prompt", "give either 'prompt' or 'tokens'");
         return err_kind(e, as_ids ? "unsupported_combination" : "missing_required_parameter");
     }
-    if (is_format(body)) {
-        err_set_at(e, ERR_INPUT, "response_format",
-                   "'response_format' is not supported here: constrained answers are not built "
-                   "yet");
-        return err_kind(e, "unsupported_value");
-    }
     out->request->max_tokens = openai_clamp_count(b->max_tokens);
     out->request->want_tokens = true;
     return check_settings(d, body, b, e) && read_bounds(b, out->request, e) &&
            openai_read_logprobs(b, out->request, e) &&
+           openai_read_format(body, FORMATS, out->request, e) &&
            openai_read_prompts(as_ids ? tokens : b->prompt, out->request, e);
 }
 

@@ -1,6 +1,7 @@
 /* dialect/messages_read.c - bodies of the messages wire into neutral requests: fields, ranges, and
  * what is refused because it is not built. */
 #include "dialect/fields.h"
+#include "dialect/format_read.h"
 #include "dialect/messages.h"
 
 #include <math.h>
@@ -287,18 +288,19 @@ static bool read_thinking(struct reader *x, struct err *e)
     return true;
 }
 
-/* A schema is asked for: refused, but first for reasons of its own. */
-static bool refuse_schema(struct reader *x, const json_t *schema, const char *place, struct err *e)
+/* A schema is asked for; tools and citations do not go with it. */
+static bool take_schema(struct reader *x, const json_t *schema, const char *place, struct err *e)
 {
     if (!json_is_object(schema))
         return bad(e, place, "missing_required_parameter", "a json_schema format needs its schema");
     if (json_array_size(x->b.tools) || json_array_size(x->b.servers))
         return bad(e, place, "invalid_value",
                    "Tools are not supported when response_format is set to json_schema");
-    err_set_at(e, ERR_INPUT, place,
-               "'%s' is not supported here beyond text: constrained answers are not built yet",
-               place);
-    return err_kind(e, "unsupported_value");
+    // OpenAI's wrapper: a name and a schema, and no keyword of a schema.
+    const json_t *inner = json_object_get(schema, "schema");
+    if (json_is_object(inner) && !json_object_get(schema, "type"))
+        schema = inner;
+    return format_set_schema(schema, place, x->out->request, e);
 }
 
 static bool read_format(struct reader *x, struct err *e)
@@ -322,15 +324,17 @@ static bool read_format(struct reader *x, struct err *e)
         if (!type || strcmp(type, "json_schema") != 0)
             return bad(e, "output_config.format.type", "unsupported_value",
                        "'output_config.format.type' must be json_schema");
-        return refuse_schema(x, schema ? schema : json_object_get(newer, "json_schema"),
-                             "output_config.format", e);
+        return take_schema(
+            x, schema ? schema : json_object_get(newer, "json_schema"),
+            schema ? "output_config.format.schema" : "output_config.format.json_schema", e);
     }
     if (!x->b.format || !older || strcmp(older, "text") == 0)
         return older || json_object_size(x->b.format) == 0 ||
                bad(e, "response_format.type", "missing_required_parameter",
                    "'response_format.type' is required");
     if (strcmp(older, "json_schema") == 0)
-        return refuse_schema(x, json_object_get(x->b.format, "json_schema"), "response_format", e);
+        return take_schema(x, json_object_get(x->b.format, "json_schema"),
+                           "response_format.json_schema", e);
     if (!one_of(older, call_words, COUNT(call_words)))
         return bad(e, "response_format.type", "unsupported_value",
                    "'response_format.type' must be text, json_schema or tool_call");

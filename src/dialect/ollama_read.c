@@ -1,5 +1,6 @@
 /* dialect/ollama_read.c - Ollama's bodies into neutral requests. */
 #include "dialect/fields.h"
+#include "dialect/format_read.h"
 #include "dialect/ollama.h"
 
 struct body {
@@ -144,11 +145,18 @@ static bool apply_think(const struct body *b, const struct run_model *m, struct 
     return true;
 }
 
-static bool no_format(const struct body *b, struct err *e)
+/* "json" or a schema. */
+static bool read_format(const struct body *b, struct chat_request *r, struct err *e)
 {
-    if (!b->format || fields_is_neutral(b->format))
+    if (!b->format || (fields_is_neutral(b->format) && !json_is_object(b->format)))
         return true;
-    return unsupported(e, "format", "constrained answers are not built yet");
+    if (json_is_object(b->format))
+        return format_set_schema(b->format, "format", r, e);
+    if (!str_eqc(json_as_str(b->format), "json"))
+        return unsupported(e, "format", "it is \"json\" or a JSON Schema");
+    r->format = CHAT_FORMAT_JSON;
+    r->format_place = "format";
+    return true;
 }
 
 /* Roles in lower case, thinking under the templates' name; images are refused. */
@@ -254,8 +262,8 @@ static bool read_body(struct dialect *d, struct http_req *req, const struct fiel
     struct chat_request *r = out->request = chat_request_new(d->conf.max_request);
     const struct run_model *m = NULL;
     bool ok = fields_read(fields, n, body, &b, "", &out->ignored, e) &&
-              (m = ollama_find_model(d, b.model, e)) && no_format(&b, e) && prompt(&b, m, out, e) &&
-              apply_options(&b, out, e) && apply_think(&b, m, r, e);
+              (m = ollama_find_model(d, b.model, e)) && read_format(&b, r, e) &&
+              prompt(&b, m, out, e) && apply_options(&b, out, e) && apply_think(&b, m, r, e);
     if (ok) {
         r->model = arena_str(&r->arena, str_c(m->name));
         r->n_choices = 1;

@@ -3,6 +3,7 @@
 #ifndef DIALECT_OPENAI_BODY_H
 #define DIALECT_OPENAI_BODY_H
 
+#include "dialect/format_read.h"
 #include "dialect/dialect_int.h"
 #include "dialect/fields.h"
 
@@ -64,8 +65,8 @@ struct openai_body {
         {"safety_identifier", FIELD_TAKE}, {"prompt_cache_key", FIELD_TAKE},                       \
         {"prompt_cache_retention", FIELD_TAKE}, {"prompt_cache_options", FIELD_TAKE},              \
         {"metadata", FIELD_TAKE}, {"service_tier", FIELD_TAKE}, {"store", FIELD_TAKE},             \
-        {"grammar", FIELD_REFUSE, .note = "grammars are not built yet"},                           \
-        {"json_schema", FIELD_REFUSE, .note = "constrained answers are not built yet"},            \
+        {"grammar", FIELD_ANY, OPENAI_AT(spare), .note = "GBNF: docs/constraints.md"},             \
+        {"json_schema", FIELD_ANY, OPENAI_AT(spare), .note = "a schema"},                          \
         {"typical_p", FIELD_REFUSE, .note = "this sampler is not offered"},                        \
         {"mirostat", FIELD_REFUSE, .note = "this sampler is not offered"},                         \
     {                                                                                              \
@@ -83,10 +84,13 @@ MUST_CHECK bool openai_read_body(struct dialect *d, str text, const struct field
                                  struct talk_order *out, struct err *e);
 struct openai_body openai_body_default(void);
 
-/* Messages, template and shape; response_format and tool_choice beyond what is there are refused.
- */
+/* response_format, or grammar or json_schema beside it.  kinds: of dialect/format_read.h. */
+MUST_CHECK bool openai_read_format(const json_t *body, unsigned kinds, struct chat_request *r,
+                                   struct err *e);
+
+/* Messages, template, shape and format (formats: kinds of dialect/format_read.h). */
 MUST_CHECK bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
-                                    struct talk_order *out, struct err *e);
+                                    struct talk_order *out, unsigned formats, struct err *e);
 /* The fields of both wires about log-probabilities, once they are read. */
 MUST_CHECK bool openai_read_logprobs(const struct openai_body *b, struct chat_request *r,
                                      struct err *e);

@@ -23,6 +23,8 @@ static const struct field chat_fields[] = {
     {"chat_template_kwargs", FIELD_OBJECT, AT(template_args), .note = "variables of the template"},
     {"add_generation_prompt", FIELD_BOOL, AT(add_generation_prompt)},
     {"continue_final_message", FIELD_BOOL, AT(continue_final)},
+    {"response_format", FIELD_ANY, AT(spare),
+     .note = "`text`, `json_object`, `json_schema`, `regex`: docs/constraints.md"},
     {"tools", FIELD_ARRAY, AT(spare), .note = "functions"},
     {"tool_choice", FIELD_ANY, AT(spare)},
     {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},
@@ -48,6 +50,8 @@ static const struct field chat_fields[] = {
 
 static const struct field completion_fields[] = {
     OPENAI_SHARED_FIELDS,
+    {"response_format", FIELD_ANY, AT(spare),
+     .note = "`text`, `json_object`, `json_schema`, `regex`: docs/constraints.md"},
     {"prompt", FIELD_ANY, AT(prompt), .required = true, .note = "texts or token ids, one or many"},
     {"max_tokens", FIELD_INT, AT(max_tokens), 0, MANY},
     {"best_of", FIELD_INT, AT(best_of), 0, 20, .note = "no other number than `n`"},
@@ -240,7 +244,8 @@ static bool read_settings(const struct openai_body *b, struct talk_order *out, s
     out->progress = b->stream && b->return_progress;
     r->model = arena_str(&r->arena, b->model);
     r->n_choices = (int)b->n;
-    r->min_tokens = openai_clamp_count(b->min_tokens);
+    // A format that is complete ends the answer.
+    r->min_tokens = r->format == CHAT_FORMAT_TEXT ? openai_clamp_count(b->min_tokens) : 0;
     r->ignore_eos = b->ignore_eos;
     r->thinking_as_text = !b->parse_reasoning;
     r->reasoning_budget = openai_clamp_count(b->reasoning_budget);
@@ -388,18 +393,31 @@ json_t *openai_messages(const json_t *messages, struct err *e)
     return out;
 }
 
-/* response_format, reasoning_effort, modalities: fine when they ask for what is there. */
-static bool check_shape(const json_t *body, struct err *e)
+bool openai_read_format(const json_t *body, unsigned kinds, struct chat_request *r, struct err *e)
 {
     const json_t *format = json_object_get(body, "response_format");
-    const char *type = json_string_value(json_object_get(format, "type"));
-    if (format && !json_is_null(format) && !(type && strcmp(type, "text") == 0)) {
-        err_set_at(
-            e, ERR_INPUT, "response_format",
-            "'response_format' is not supported here beyond {\"type\":\"text\"}: constrained "
-            "answers are not built yet");
-        return err_kind(e, "unsupported_value");
+    const json_t *grammar = json_object_get(body, "grammar");
+    const json_t *schema = json_object_get(body, "json_schema");
+    bool has_grammar = grammar && !fields_is_neutral(grammar);
+    bool has_schema = schema && !fields_is_neutral(schema);
+    if (format_is_asked(format) + has_grammar + has_schema > 1) {
+        const char *field = has_grammar ? "grammar" : "json_schema";
+        err_set_at(e, ERR_INPUT, field, "'%s' cannot be used together with another format", field);
+        return err_kind(e, "unsupported_combination");
     }
+    if (has_grammar && !json_is_string(grammar)) {
+        err_set_at(e, ERR_INPUT, "grammar", "'grammar' must be a string: a grammar in GBNF");
+        return err_kind(e, "invalid_type");
+    }
+    if (has_grammar)
+        return format_set_source(CHAT_FORMAT_GRAMMAR, json_as_str(grammar), "grammar", r, e);
+    if (has_schema)
+        return format_set_schema(schema, "json_schema", r, e);
+    return format_read(format, kinds, "response_format", r, e);
+}
+
+static bool check_modes(const json_t *body, struct err *e)
+{
     const json_t *modes = json_object_get(body, "modalities"), *mode;
     size_t i;
     json_array_foreach(modes, i, mode) if (!json_is_string(mode) ||
@@ -532,22 +550,28 @@ bool openai_read_logprobs(const struct openai_body *b, struct chat_request *r, s
 }
 
 bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
-                         struct talk_order *out, struct err *e)
+                         struct talk_order *out, unsigned formats, struct err *e)
 {
     (void)d;
     struct chat_request *r = out->request;
     r->max_tokens =
         openai_clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
     r->messages = openai_messages(b->messages, e);
-    return r->messages && check_results(b->messages, e) && check_shape(body, e) &&
-           openai_read_logprobs(b, r, e) && server_tools_read(d, body, r, e) &&
-           tools_read(body, r, e) && openai_chat_shape(body, r, e);
+    return r->messages && check_results(b->messages, e) && check_modes(body, e) &&
+           openai_read_format(body, formats, r, e) && openai_read_logprobs(b, r, e) &&
+           server_tools_read(d, body, r, e) && tools_read(body, r, e) &&
+           openai_chat_shape(body, r, e);
+}
+
+static bool rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,
+                         struct talk_order *out, struct err *e)
+{
+    return openai_rest_of_chat(d, body, b, out, FORMAT_OBJECT | FORMAT_REGEX | FORMAT_NAMED, e);
 }
 
 bool openai_read_chat(struct dialect *d, str body, struct talk_order *out, struct err *e)
 {
-    return openai_read_body(d, body, chat_fields, COUNT(chat_fields), NULL, openai_rest_of_chat,
-                            out, e);
+    return openai_read_body(d, body, chat_fields, COUNT(chat_fields), NULL, rest_of_chat, out, e);
 }
 
 static bool is_ids(const json_t *v)
@@ -608,7 +632,8 @@ static bool rest_of_completion(struct dialect *d, const json_t *body, struct ope
 {
     (void)d;
     struct chat_request *r = out->request;
-    (void)body;
+    if (!openai_read_format(body, FORMAT_OBJECT | FORMAT_REGEX, r, e))
+        return false;
     if (b->best_of >= 0 && b->best_of != b->n)
         return err_set_at(e, ERR_INPUT, "best_of",
                           "'best_of' other than 'n' is not supported here");

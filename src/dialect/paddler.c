@@ -4,6 +4,7 @@
  * nobody changed its settings is done here.  The shape of the answer is chosen by the request:
  * see read_shape. */
 #include "dialect/paddler.h"
+#include "dialect/format_read.h"
 #include "dialect/fields.h"
 
 struct body {
@@ -257,9 +258,8 @@ static bool read_tools(const json_t *tools, struct chat_request *r, struct err *
     return true;
 }
 
-/* Grammars are not built: a well-formed one is refused by name, as Paddler refuses it where it
- * contradicts thinking. */
-static bool refuse_grammar(const json_t *grammar, bool thinking, struct err *e)
+static bool read_grammar(const json_t *grammar, bool thinking, struct chat_request *r,
+                         struct err *e)
 {
     struct form {
         str type, text, root;
@@ -286,9 +286,11 @@ static bool refuse_grammar(const json_t *grammar, bool thinking, struct err *e)
         err_set_at(e, ERR_INPUT, "grammar", "a grammar and thinking exclude each other");
         return err_kind(e, "GrammarIncompatibleWithThinking");
     }
-    err_set_at(e, ERR_INPUT, "grammar",
-               "'grammar' is not supported here: constrained answers are not built yet");
-    return err_kind(e, "unsupported_value");
+    if (!is_gbnf)
+        return format_set_schema_text(g.text, "grammar.schema", r, e) ||
+               err_kind(e, "GrammarSyntaxError");
+    r->format_root = arena_str(&r->arena, g.root);
+    return format_set_source(CHAT_FORMAT_GRAMMAR, g.text, "grammar.grammar", r, e);
 }
 
 /* Which shape the answer has: the header X-Paddler-Wire or ?wire=, "2" for the older one and "4"
@@ -324,7 +326,7 @@ static bool finish_chat(const struct body *b, struct chat_request *r, struct err
     r->add_generation_prompt = b->add_generation_prompt;
     r->template_args = json_pack("{s:b}", "enable_thinking", b->enable_thinking);
     return read_history(b->history, r, e) && read_tools(b->tools, r, e) &&
-           refuse_grammar(b->grammar, b->enable_thinking, e);
+           read_grammar(b->grammar, b->enable_thinking, r, e);
 }
 
 static bool finish_raw(const struct body *b, struct chat_request *r, struct err *e)
@@ -335,7 +337,7 @@ static bool finish_raw(const struct body *b, struct chat_request *r, struct err 
         r->prompts[0] =
             (struct chat_prompt){.text = arena_str(&r->arena, b->raw_prompt), .special = true};
     }
-    return refuse_grammar(b->grammar, false, e);
+    return read_grammar(b->grammar, false, r, e);
 }
 
 str paddler_wish(const struct http_req *r)

@@ -51,6 +51,9 @@ static const struct {
     {"ImageDecodingFailed", "ImageDecodingFailed"},
     {"MultimodalNotSupported", "MultimodalNotSupported"},
     {"GrammarIncompatibleWithThinking", "GrammarIncompatibleWithThinking"},
+    {"GrammarSyntaxError", "GrammarSyntaxError"},
+    {"unsupported_schema", "GrammarSyntaxError"},
+    {"invalid_grammar", "GrammarInitializationFailed"},
     {"template_failed", "ChatTemplateError"},
     {"context_length_exceeded", "SamplerError"},
 };

@@ -3,6 +3,7 @@
  * Neighbours in a list of messages never share a role: more text for a turn goes into its content
  * list, whose texts are joined with nothing between. */
 #include "dialect/dialect_int.h"
+#include "dialect/format_read.h"
 #include "dialect/fields.h"
 
 struct body {
@@ -37,12 +38,6 @@ static const struct field fields[] = {
     {"knowledgeBase", FIELD_REFUSE, .note = "the vendor's knowledge store is not served"},
     {"agents", FIELD_REFUSE, .note = "the vendor's agents are not served"},
 };
-
-static bool unsupported(struct err *e, const char *where, const char *what)
-{
-    err_set_at(e, ERR_INPUT, where, "'%s' %s", where, what);
-    return err_kind(e, "unsupported_value");
-}
 
 static const char *role_at(const json_t *messages, size_t i)
 {
@@ -162,11 +157,8 @@ static bool check_rest(const struct body *b, struct talk_order *out, struct err 
     if (!tools_read_list(b->tools, out->request, e) ||
         !tools_read_choice(b->tool_choice, out->request, e))
         return false;
-    const char *format = json_string_value(json_object_get(b->response_format, "type"));
-    if (b->response_format && !(format && strcmp(format, "text") == 0))
-        return unsupported(e, "response_format",
-                           "is not supported here beyond {\"type\":\"text\"}: constrained answers "
-                           "are not built yet");
+    if (!format_read(b->response_format, FORMAT_OBJECT, "response_format", out->request, e))
+        return false;
     out->hide_reasoning = !b->reasoning;
     if (!b->reasoning)
         return true;

@@ -155,13 +155,25 @@ static json_t *chat_body(const json_t *body)
     return chat;
 }
 
-static bool check_text(const json_t *body, struct err *e)
+static bool read_text(const json_t *body, struct chat_request *r, struct err *e)
 {
-    const char *type = text_in(json_object_get(json_object_get(body, "text"), "format"), "type");
+    const json_t *format = json_object_get(json_object_get(body, "text"), "format");
+    const char *type = text_in(format, "type");
     if (!type || strcmp(type, "text") == 0)
         return true;
-    return bad(e, "text.format", "unsupported_value",
-               "can only be of type text: constrained answers are not built yet");
+    if (strcmp(type, "json_object") == 0) {
+        r->format = CHAT_FORMAT_JSON;
+        r->format_place = "text.format";
+        return true;
+    }
+    if (strcmp(type, "json_schema") != 0)
+        return bad(e, "text.format.type", "unsupported_value",
+                   "must be text, json_object or json_schema");
+    if (!text_in(format, "name"))
+        return bad(e, "text.format.name", "missing_required_parameter", "is required");
+    if (!json_object_get(format, "schema"))
+        return bad(e, "text.format.schema", "missing_required_parameter", "is required");
+    return format_set_schema(json_object_get(format, "schema"), "text.format.schema", r, e);
 }
 
 static bool read_truncation(struct dialect *d, const json_t *body, str model,
@@ -274,7 +286,7 @@ static bool rest(struct dialect *d, const json_t *body, struct openai_body *b,
         !responses_turns(json_object_get(body, "input"), r->messages, e))
         return false;
     json_t *chat = chat_body(body);
-    bool ok = check_text(body, e) && tools_read(chat, r, e) && openai_chat_shape(chat, r, e) &&
+    bool ok = read_text(body, r, e) && tools_read(chat, r, e) && openai_chat_shape(chat, r, e) &&
               read_truncation(d, body, b->model, r, e);
     json_decref(chat);
     read_include(body, b, out);

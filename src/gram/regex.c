@@ -164,9 +164,9 @@ static uint32_t escape(struct reading *r, bool in_class)
 
 static uint32_t next_char(struct reading *r)
 {
-    int32_t cp = utf8_next(&r->in);
+    int32_t cp = r->in.n ? utf8_next(&r->in) : -1;
     if (cp < 0) {
-        bad(r, "not UTF-8");
+        bad(r, r->in.n ? "not UTF-8" : "not UTF-8, or it ends too early");
         return 0;
     }
     return (uint32_t)cp;

@@ -95,6 +95,29 @@ static enum chat_finish finish_of(enum sched_finish f)
     return names[f];
 }
 
+/* A complete answer is what was asked for: read once more, by a reader that knows nothing of
+ * automatons.  ERR_INTERNAL if not. */
+static bool check_format(const struct run *run, int choice, struct err *e)
+{
+    const struct chat_request *r = run->request;
+    struct buf text = BUF_INIT(run->runs->conf.max_log);
+    struct err why;
+    bool ok = true;
+    if (r->format != CHAT_FORMAT_SCHEMA && r->format != CHAT_FORMAT_JSON)
+        return true;
+    for (size_t i = 0; i < run->n_events; i++)
+        if (run->events[i].what == CHAT_TEXT && run->events[i].choice == choice)
+            buf_str(&text, run->events[i].text);
+    json_t *any = r->format == CHAT_FORMAT_JSON ? json_pack("{s:s}", "type", "object") : NULL;
+    if (!text.full && !gram_valid(any ? any : r->format_schema, NULL, buf_as_str(&text), &why) &&
+        why.code != ERR_LIMIT)
+        ok = err_set(e, ERR_INTERNAL, "the answer does not have the format that was asked for: %s",
+                     why.msg);
+    json_decref(any);
+    buf_free(&text);
+    return ok;
+}
+
 void run_output_finish(struct run *run, int choice, const struct sched_piece *piece)
 {
     enum chat_finish finish = finish_of(piece->finish);
@@ -108,6 +131,11 @@ void run_output_finish(struct run *run, int choice, const struct sched_piece *pi
                             .finish = finish,
                             .token = piece->token,
                             .text = piece->stop};
+    struct err e;
+    if (finish == CHAT_FINISH_END && !run->over && !check_format(run, choice, &e)) {
+        run_end_early(run, &e);
+        return;
+    }
     if (!run_rounds_finish(run, &ev))
         run_append(run, ev);
 }

@@ -24,8 +24,13 @@ static bool prepare(struct run *run, struct err *e)
         if (atomic_load_explicit(&run->dropped, memory_order_relaxed))
             return err_set(e, ERR_CANCELED, "the request was cancelled");
         struct run_part *p = &run->parts[i];
-        if (tokenize(run, i, e))
+        if (tokenize(run, i, e)) {
+            const struct run_model *m = run->model;
+            if (!grams_compile(&run->grams, m->tmpl, m->gram_vocab, run->request, &p->start,
+                               &p->gram, e))
+                return false;
             continue;
+        }
         if (e->code == ERR_LIMIT && !e->where[0]) {
             err_set_at(e, ERR_INPUT, run->request->messages ? "messages" : "prompt",
                        "the prompt has more than %zu tokens; this server's context length is %d "

@@ -117,7 +117,7 @@ static void on_ready(const struct err *error, void *arg)
         run->preparing = false;
         rs->n_preparing--;
         run_end_early(run, error);
-    } else if (!queue_push(rs->to_prepare, run)) {
+    } else if (!run_to_prepare(run)) {
         struct err e;
         run->preparing = false;
         rs->n_preparing--;
@@ -352,7 +352,7 @@ static void next_turn(struct rounds *x)
     run->parts[0].submitted = run->prepared = false;
     run->preparing = true;
     run->runs->n_preparing++;
-    if (queue_push(run->runs->to_prepare, run))
+    if (run_to_prepare(run))
         return;
     run->preparing = false;
     run->runs->n_preparing--;

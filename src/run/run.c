@@ -19,6 +19,7 @@ struct runs_conf runs_conf_default(void)
                               .max_choices = 16,
                               .max_log = (size_t)16 << 20,
                               .timeout_ms = 0,
+                              .grams_bytes = (size_t)128 << 20,
                               .keep_bytes = (size_t)64 << 20,
                               .keep_ms = 3600 * 1000};
 }
@@ -35,6 +36,7 @@ bool runs_open(struct runs **out, const struct run_model *models, size_t n_model
     rs->to_prepare = queue_new((size_t)conf->max_preparing * 2, false);
     rs->waiting_last = &rs->waiting;
     rs->fresh_last = &rs->fresh;
+    rs->grams = grams_new(conf->grams_bytes);
     rs->prepared = queue_new((size_t)(conf->max_preparing * 2 + conf->n_workers + 1), true);
     rs->workers = mem_calloc((size_t)conf->n_workers, sizeof *rs->workers);
     for (int i = 0; i < conf->n_workers; i++) {
@@ -67,6 +69,7 @@ void run_free(struct run *run)
         tok_ids_free(&run->parts[i].ids);
     mem_free(run->parts);
     run_output_close(run);
+    grams_of_free(&run->grams);
     run_rounds_free(run);
     chat_request_free(run->request);
     arena_fini(&run->text);
@@ -110,6 +113,7 @@ void runs_close(struct runs *rs)
     assert(rs->counts.live == 0 && !rs->by_id);
     queue_free(rs->to_prepare);
     queue_free(rs->prepared);
+    grams_free(rs->grams);
     mem_free(rs->workers);
     mem_free(rs->models);
     mem_free(rs);
@@ -219,12 +223,6 @@ static bool check_request(const struct runs *rs, const struct run_model *model,
         err_set_at(e, ERR_INPUT, "n", "tools that run on the server go with one answer alone");
         return err_kind(e, "out_of_range");
     }
-    if (r->tool_choice == CHAT_TOOLS_REQUIRED || r->tool_choice == CHAT_TOOLS_NAMED) {
-        err_set_at(e, ERR_INPUT, "tool_choice",
-                   "'tool_choice' is not supported here beyond none and auto: calls are not "
-                   "constrained yet");
-        return err_kind(e, "unsupported_value");
-    }
     for (size_t i = 0; i < r->n_ends; i++)
         if (r->ends[i] < 0 || r->ends[i] >= model->info->n_vocab) {
             err_set_at(e, ERR_INPUT, "eos_token", "'eos_token[%zu]' is no token of this model", i);
@@ -251,6 +249,13 @@ struct run *run_new(struct runs *rs, const struct run_model *model, struct chat_
                      size_max((size_t)1 << 20, (size_t)sched_n_ctx(model->sched) * 4));
     }
     return run;
+}
+
+bool run_to_prepare(struct run *run)
+{
+    grams_of_free(&run->grams); // tools may have come, and the choice among them changes
+    grams_find(run->runs->grams, run->model->tmpl, run->request, &run->grams);
+    return queue_push(run->runs->to_prepare, run);
 }
 
 void run_begin(struct run *run)
@@ -284,7 +289,7 @@ static void hand_over(struct runs *rs)
             rs->n_preparing--;
             run_settle(run);
         } else if (!run_rounds_begin(run)) {
-            bool ok = queue_push(rs->to_prepare, run);
+            bool ok = run_to_prepare(run);
             assert(ok);
         }
     }
@@ -372,6 +377,7 @@ static struct sched_request sched_request_of(const struct run *run, const struct
         .n_visible = chat_needs_parser(r) ? n_visible : 0,
         .priority = r->priority,
         .deadline_ms = run->deadline_ms,
+        .gram = p->gram,
         .output = run_replay_past(run, p),
         .tenant = r->team,
     };
@@ -511,6 +517,7 @@ static void take_prepared(struct run *run)
     run->preparing = false;
     run->runs->n_preparing--;
     struct err e = run->prep_error;
+    grams_keep(run->runs->grams, &run->grams);
     run_output_open(run);
     run->prepared = true;
     run->runs->retry = true;

@@ -24,6 +24,7 @@ struct run_model {
     const struct gguf *gguf;
     const struct tok *tok;
     const struct chat_template *tmpl;
+    const struct gram_vocab *gram_vocab; // of tok
     struct sched *sched;
     struct queue *sched_out;
     const struct engine_info *info;
@@ -37,6 +38,7 @@ struct runs_conf {
     size_t max_log;      // bytes of text one run's log may hold
     uint32_t timeout_ms; // of a request that names none; 0: none
     struct tools *tools; // that run on this server; borrowed until runs_close.  NULL: none
+    size_t grams_bytes;  // compiled formats and tools are kept for the next request while they fit
     size_t keep_bytes;   // complete runs are kept to be found while they fit,
     uint32_t keep_ms;    // and are younger
     struct store *store; // of durable runs, borrowed; NULL, or in memory: there are none

@@ -3,6 +3,7 @@
 #define RUN_RUN_INT_H
 
 #include "chat/output.h"
+#include "run/grams.h"
 #include "run/run.h"
 
 #include <pthread.h>
@@ -25,7 +26,8 @@ struct run_part {
     int index;
     struct tok_ids ids;
     struct chat_start start;
-    struct sched_job *job; // NULL before it is submitted and after it ended
+    const struct gram *gram; // what the answer must look like; of run.grams.  NULL: anything
+    struct sched_job *job;   // NULL before it is submitted and after it ended
     bool submitted;
 };
 
@@ -73,6 +75,7 @@ struct run {
     size_t n_parts, n_jobs; // jobs that have not ended
     size_t n_prompt, n_evicted;
 
+    struct grams_of grams;
     struct rounds *rounds; // of a request with tools of this server; or NULL
     bool paused;
 
@@ -110,6 +113,7 @@ struct runs {
     struct queue *to_prepare, *prepared; // struct run *
     pthread_t *workers;
     int n_workers, n_preparing;
+    struct grams *grams;
     struct run *by_id, *by_alias;
     struct run *kept_first, *kept_last; // oldest first
     struct run *waiting, **waiting_last;
@@ -140,8 +144,9 @@ void run_clear_alias(struct run *run);
 
 /* run.c */
 void run_free(struct run *run);
-void run_append(struct run *run, struct chat_event ev);     // a log that is full ends the run
-void run_complete(struct run *run);                         // its last event
+bool run_to_prepare(struct run *run);                   // false: the workers have too much to do
+void run_append(struct run *run, struct chat_event ev); // a log that is full ends the run
+void run_complete(struct run *run);                     // its last event
 void run_end_early(struct run *run, const struct err *why); // unless it is over
 /* Behind anything that may have been its end; may free it.  A run without holders: complete, it is
  * kept to be found; forgotten, it goes once its worker, its jobs and the store are done with it;
