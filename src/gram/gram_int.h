@@ -347,12 +347,12 @@ struct frames {
 struct walk {
     const struct gram *g;
     struct frames frames;
-    struct item *seen; // [GRAM_READINGS_MAX] of the closure under way
-    uint32_t n_seen;
+    struct item *seen; // of the closure under way; at most GRAM_READINGS_MAX
+    uint32_t n_seen, cap_seen;
     uint32_t *table, *stamps, stamp; // index of seen, once there are many
     bool ended;                      // the bottom was popped
     uint32_t *pops;                  // probe: how often the counted rule was complete, [n_pops]
-    uint32_t n_pops;
+    uint32_t n_pops, cap_pops;
     bool over;        // a bound was reached
     uint32_t deepest; // frame asked for, since the caller cleared it
     uint64_t steps;

@@ -23,14 +23,12 @@ void walk_init(struct walk *w, const struct gram *g)
 {
     *w = (struct walk){.g = g};
     frames_init(&w->frames);
-    w->seen = mem_alloc(GRAM_READINGS_MAX * sizeof *w->seen);
-    w->table = mem_alloc(TABLE_SIZE * sizeof *w->table);
-    w->stamps = mem_calloc(TABLE_SIZE, sizeof *w->stamps);
-    w->pops = mem_alloc(GRAM_READINGS_MAX * sizeof *w->pops);
+    w->cap_seen = FEW;
+    w->seen = mem_alloc(w->cap_seen * sizeof *w->seen);
     w->n_levels = g->vocab->max_depth + 2;
     w->level_at = mem_alloc((size_t)w->n_levels * sizeof *w->level_at);
     w->level_n = mem_alloc((size_t)w->n_levels * sizeof *w->level_n);
-    w->cap_stack = 1024;
+    w->cap_stack = 64;
     w->stack = mem_alloc(w->cap_stack * sizeof *w->stack);
 }
 
@@ -137,6 +135,14 @@ void walk_add(struct walk *w, uint32_t s, uint32_t f)
             w->over = true;
             return;
         }
+        if (n == w->cap_seen) {
+            w->cap_seen *= 2;
+            w->seen = mem_realloc(w->seen, w->cap_seen * sizeof *w->seen);
+        }
+        if (!w->table) {
+            w->table = mem_alloc(TABLE_SIZE * sizeof *w->table);
+            w->stamps = mem_calloc(TABLE_SIZE, sizeof *w->stamps);
+        }
         if (n == FEW) { // from here on there is an index
             w->stamp++;
             for (uint32_t i = 0; i < n; i++) {
@@ -180,8 +186,11 @@ void walk_pop(struct walk *w, uint32_t f)
         for (uint32_t i = 0; i < w->n_pops; i++)
             if (w->pops[i] == count)
                 return;
-        if (w->n_pops < GRAM_READINGS_MAX)
-            w->pops[w->n_pops++] = count;
+        if (w->n_pops == w->cap_pops) {
+            w->cap_pops = w->cap_pops ? w->cap_pops * 2 : 16;
+            w->pops = mem_realloc(w->pops, w->cap_pops * sizeof *w->pops);
+        }
+        w->pops[w->n_pops++] = count;
         w->ended = true;
         x.count = count;
         walk_add(w, r->start, walk_frame(w, x));

@@ -128,10 +128,10 @@ test('fields take effect, or are refused by name', async () => {
     for (const more of [{ tools: [] }, { tool_choice: 'auto' }, { response_format: { type: 'text' } }, { rag: null }, { agents: [] }, { reasoning: { effort: 'low' } }, { anything: 1 }, { seed: null }])
         assert.equal((await post(PATH, chat(more))).status, 200, JSON.stringify(more));
     const refused = {
-        tools: [{ type: 'pawa_tool', name: 'web_search_tool' }], response_format: { type: 'json_schema', json_schema: {} },
+        tools: [{ type: 'pawa_tool', name: 'web_search_tool' }],
         rag: { knowledgeBaseId: 1 }, knowledgeBase: { kbReferenceId: 'x' }, agents: [1],
     };
-    const wrong = { tool_choice: 'required', model: null, messages: null, temperature: 3, top_p: 1.5, max_tokens: 0, frequency_penalty: 3, presence_penalty: -3, seed: 'x', stream: 1, reasoning: { effort: 'none' }, memoryChat: 'x' };
+    const wrong = { response_format: { type: 'json_schema', json_schema: {} }, tool_choice: 'required', model: null, messages: null, temperature: 3, top_p: 1.5, max_tokens: 0, frequency_penalty: 3, presence_penalty: -3, seed: 'x', stream: 1, reasoning: { effort: 'none' }, memoryChat: 'x' };
     for (const [rows, code] of [[refused, 'unsupported'], [wrong, 'invalid_request']])
         for (const [key, value] of Object.entries(rows)) {
             const r = await post(PATH, chat({ [key]: value }));

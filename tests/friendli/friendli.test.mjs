@@ -203,7 +203,8 @@ test('faults of a body are told with 422 and their field', async () => {
         [{ tools: [{ type: 'math:calculator' }] }, 'tools[0].type'],
         [{ tools: [{ type: 'math:magic' }] }, 'tools[0].type'],
         [{ tool_choice: 'required' }, 'tool_choice'],
-        [{ response_format: { type: 'json_object' } }, 'response_format'],
+        [{ response_format: { type: 'poem' } }, 'response_format.type'],
+        [{ response_format: { type: 'regex', schema: 'a(?=b)' } }, 'response_format.schema'],
         [{ min_tokens: 2, response_format: { type: 'json_object' } }, 'min_tokens'],
         [{ reasoning_effort: 'huge' }, 'reasoning_effort'],
         [{ timeout_microseconds: 0 }, 'timeout_microseconds'],
@@ -301,7 +302,7 @@ test('completions take text or tokens, and tell seeds', async () => {
             { prompt: 'a', forced_output_tokens: [1e7] }, { prompt: 'a', embedding_to_replace: [1] },
             { prompt: 'a', bad_word_tokens: [[1]] }, { prompt: 'a', stop_tokens: [{ tokens: [] }] },
             { prompt: 'a', bad_word_tokens: [{ tokens: [1e7] }] },
-            { prompt: 'a', response_format: { type: 'regex', schema: 'a' } },
+            { prompt: 'a', response_format: { type: 'regex', schema: '(?=a)' } },
         ])
             assert.equal((await go(more))[0], 422, JSON.stringify(more));
     }

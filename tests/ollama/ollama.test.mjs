@@ -126,7 +126,7 @@ test('errors are one text', async () => {
         ['/api/chat', { model: 'tiny', messages: [{ role: 'king', content: 'x' }] }, 400],
         ['/api/chat', { model: 'tiny', messages: [{ role: 'user', content: 'x', images: ['AA=='] }] }, 400],
         ['/api/chat', { model: 'tiny', messages, tools: [{}] }, 400, /tools/],
-        ['/api/chat', { model: 'tiny', messages, format: 'json' }, 400, /format/],
+        ['/api/chat', { model: 'tiny', messages, format: 'xml' }, 400, /format/],
         ['/api/chat', { model: 'tiny', messages, top_logprobs: 21 }, 400, /logprobs/],
         ['/api/chat', { model: 'tiny', messages, think: 'huge' }, 400, /think/],
         ['/api/chat', { model: 'tiny', messages, think: true }, 400, /thinking/],

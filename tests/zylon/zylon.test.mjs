@@ -132,8 +132,8 @@ test('every seed field is accepted, also as null; ranges are kept', async () => 
 test('what is not built is refused by name', async () => {
     for (const [more, code] of [
         [{ tools: ['web_search_v1'] }, 'INVALID_REQUEST_TOOL_SUPPORTED_ERROR'],
-        [{ response_format: { type: 'json_schema', json_schema: { type: 'object' } } }, 'INVALID_REQUEST_ERROR'],
-        [{ output_config: { format: { type: 'json_schema', schema: { type: 'object' } } } }, 'INVALID_REQUEST_ERROR'],
+        [{ response_format: { type: 'json_schema', json_schema: { type: 'array', uniqueItems: true } } }, 'INVALID_REQUEST_ERROR'],
+        [{ output_config: { format: { type: 'json_schema', schema: { type: 'array', uniqueItems: true } } } }, 'INVALID_REQUEST_ERROR'],
     ]) {
         const r = await post('/v1/messages', { ...hi, ...more });
         assert.equal(r.status, 400, r.text);
