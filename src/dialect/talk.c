@@ -371,7 +371,7 @@ static void fail_at_once(struct talk *t, const struct err *e)
 static bool wants_durable(struct http_req *r, bool *durable, struct err *e)
 {
     str wish;
-    *durable = r && http_header(r, "X-Confab-Durable", &wish);
+    *durable = r && (http_header(r, "X-Confab-Durable", &wish) || http_query(r, "durable", &wish));
     if (!*durable || str_eqc(wish, "1") || str_eqc(wish, "true"))
         return true;
     *durable = false;
