@@ -1,8 +1,12 @@
 // A small stand-in for the hub: the listing, files with ranges and redirects, and the ways in which
-// networks fail.
+// networks fail.  What it answers has the form that the hub's own clients expect (huggingface.js:
+// packages/hub/src/lib/list-files.ts and its tests, file-download-info.ts): entries with type, oid,
+// size, path and, for big files, lfs and xetHash; pages joined by a Link header with a cursor; files
+// by a redirect to another host that names the digest; renamed repositories by a relative redirect.
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 
+const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 // repos: {'a/b': {'file.gguf': Buffer}}.  `hooks` change what happens:
@@ -10,7 +14,8 @@ export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex'
 //   digest(path)    the digest to list, or undefined for none
 //   cut             how many answers are cut, and after how many bytes
 //   refuse          statuses to answer files with, one each
-//   noRanges, redirect, cdnSeesToken
+//   noRanges, redirect, cdnSeesToken, token, pages
+//   renamed         {'old/name': 'new/name'}
 export async function startHub(repos, hooks = {}) {
     const log = [];
     const cdn = createServer((req, res) => {
@@ -19,11 +24,13 @@ export async function startHub(repos, hooks = {}) {
     });
     const hub = createServer((req, res) => {
         log.push(`${req.method} ${req.url} ${req.headers.range ?? ''}`.trim());
-        const list = /^\/api\/models\/([^/]+\/[^/]+)\/tree\/([^/?]+)\?recursive=1(&page=(\d+))?$/.exec(req.url);
+        const list = /^\/api\/models\/([^/]+\/[^/]+)\/tree\/([^/?]+)\?recursive=1(?:&limit=1)?(&cursor=([^&]+))?$/.exec(req.url);
         if (hooks.token && req.headers.authorization !== `Bearer ${hooks.token}`) {
             res.writeHead(401).end('{"error":"Invalid username or password."}');
             return;
         }
+        const old = Object.keys(hooks.renamed ?? {}).find((name) => req.url.includes(`/${name}/`));
+        if (old) return res.writeHead(307, { location: req.url.replace(old, hooks.renamed[old]) }).end();
         if (list) return sendList(req, res, list);
         const file = /^\/([^/]+\/[^/]+)\/resolve\/[^/]+\/([^?]+)(?:\?.*)?$/.exec(req.url);
         if (!file) return res.writeHead(404).end();
@@ -32,7 +39,11 @@ export async function startHub(repos, hooks = {}) {
             const bytes = find(path);
             res.writeHead(302, {
                 location: `http://localhost:${cdn.address().port}/${encodeURIComponent(path)}`,
-                ...(bytes && { 'x-linked-size': bytes.length, 'x-linked-etag': `"${sha256(bytes)}"` }),
+                'x-repo-commit': COMMIT,
+                ...(bytes && {
+                    'x-linked-size': bytes.length, 'x-linked-etag': `"${sha256(bytes)}"`, 'x-xet-hash': sha256(COMMIT + path),
+                    link: `<${url}/api/models/${file[1]}/xet-read-token/${COMMIT}>; rel="xet-auth"`,
+                }),
             });
             return res.end();
         }
@@ -44,19 +55,28 @@ export async function startHub(repos, hooks = {}) {
         return repos[`${owner}/${name}`]?.[rest.join('/')];
     }
 
-    function sendList(req, res, [, repo, , , page]) {
+    function sendList(req, res, [, repo, , , cursor]) {
         if (hooks.list?.(req, res)) return;
         const files = repos[repo];
-        if (!files) return res.writeHead(404).end('{"error":"Repository not found"}');
-        let entries = Object.entries(files).map(([path, bytes]) => {
-            const oid = hooks.digest ? hooks.digest(path) : sha256(bytes);
-            return { type: 'file', path, size: bytes.length, ...(oid && { lfs: { oid, size: bytes.length } }) };
-        });
+        // The hub does not tell a stranger which of private and missing it is.
+        if (!files) return res.writeHead(hooks.knows404 ? 404 : 401, { 'x-error-code': 'RepoNotFound' }).end('{"error":"Repository not found"}');
+        const gitOid = (text) => createHash('sha1').update(text).digest('hex');
+        const folders = new Set(Object.keys(files).filter((path) => path.includes('/')).map((path) => path.split('/')[0]));
+        let entries = [...[...folders].map((path) => ({ type: 'directory', oid: gitOid(path), size: 0, path })),
+            ...Object.entries(files).map(([path, bytes]) => {
+                const oid = hooks.digest ? hooks.digest(path) : sha256(bytes);
+                return {
+                    type: 'file', oid: gitOid(path), size: bytes.length,
+                    ...(oid && { lfs: { oid, size: bytes.length, pointerSize: 134 } }),
+                    path, ...(oid && { xetHash: sha256(COMMIT + path) }),
+                };
+            })];
         const headers = { 'content-type': 'application/json' };
         if (hooks.pages) {
-            const n = Number(page ?? 0);
+            const n = cursor ? Number(atob(decodeURIComponent(cursor)).split('=')[1]) : 0;
+            const next = encodeURIComponent(btoa(`{"at"}=${n + 1}`)); // opaque, and with characters that are escaped
             if (n + 1 < entries.length)
-                headers.link = `<${url}/api/models/${repo}/tree/main?recursive=1&page=${n + 1}>; rel="next"`;
+                headers.link = `<${url}/api/models/${repo}/tree/main?recursive=1&limit=1&cursor=${next}>; rel="next"`;
             entries = entries.slice(n, n + 1);
         }
         res.writeHead(200, headers).end(JSON.stringify(entries));

@@ -88,7 +88,7 @@ pulling('lists, and says what there is when the tag is wrong', {}, async ({ run,
 
 pulling('reads a listing of several pages', { pages: true }, async ({ run, hub }) => {
     assert.equal((await run(['pull', name])).code, 0);
-    assert.equal(hub.log.filter((l) => l.includes('/api/')).length, 5);
+    assert.equal(hub.log.filter((l) => l.includes('/api/')).length, 6);
 });
 
 pulling('follows redirects, and keeps the token from other hosts', { redirect: true, token: 'secret' },
@@ -106,10 +106,24 @@ pulling('asks for a token when one is needed', { token: 'secret' }, async ({ run
     assert.match(r.err, /HF_TOKEN/);
 });
 
-pulling('a repository that is not there', {}, async ({ run }) => {
+pulling('a repository that is not there', { knows404: true }, async ({ run }) => {
     const r = await run(['pull', 'acme/nothing']);
     assert.equal(r.code, 1);
     assert.match(r.err, /no repository acme\/nothing/);
+});
+
+pulling('a repository that is not there, or is private: the hub does not say which', {}, async ({ run }) => {
+    const r = await run(['pull', 'acme/nothing']);
+    assert.equal(r.code, 1);
+    assert.match(r.err, /acme\/nothing/);
+    assert.match(r.err, /does not exist/);
+    assert.match(r.err, /HF_TOKEN/);
+});
+
+pulling('a renamed repository is followed', { renamed: { 'acme/Old-GGUF': 'acme/Tiny-GGUF' }, token: 'secret' }, async ({ run, file }) => {
+    const r = await run(['pull', 'acme/Old-GGUF:q8_0'], { HF_TOKEN: 'secret' });
+    assert.equal(r.code, 0, r.err);
+    assert.ok(file(wanted).equals(big));
 });
 
 pulling('goes on after a cut, within one run', { cut: { times: 2, after: 1_000_000 } }, async ({ run, hub, file }) => {
