@@ -28,12 +28,12 @@ test: setup-tests
 	@scripts/test-e2e $(BUILD)/confab
 
 asan: setup-tests
-	@CC=clang $(CMAKE) -S . -B $(BUILD)-asan -DCONFAB_SAN=address >/dev/null
+	@CC=clang $(CMAKE) -S . -B $(BUILD)-asan -DCONFAB_SAN=address -DCONFAB_WERROR=ON >/dev/null
 	@cmake --build $(BUILD)-asan
 	@ctest --test-dir $(BUILD)-asan --output-on-failure
 
 tsan: setup-tests
-	@CC=clang $(CMAKE) -S . -B $(BUILD)-tsan -DCONFAB_SAN=thread >/dev/null
+	@CC=clang $(CMAKE) -S . -B $(BUILD)-tsan -DCONFAB_SAN=thread -DCONFAB_WERROR=ON >/dev/null
 	@cmake --build $(BUILD)-tsan
 	@ctest --test-dir $(BUILD)-tsan --output-on-failure
 
@@ -41,7 +41,7 @@ test-arm:
 	@scripts/test-arm $(BUILD)-arm
 
 fuzz: setup-tests
-	@CC=clang $(CMAKE) -S . -B $(BUILD)-fuzz -DCONFAB_FUZZ=ON >/dev/null
+	@CC=clang $(CMAKE) -S . -B $(BUILD)-fuzz -DCONFAB_FUZZ=ON -DCONFAB_WERROR=ON >/dev/null
 	@cmake --build $(BUILD)-fuzz
 	@scripts/fuzz $(BUILD)-fuzz
 
