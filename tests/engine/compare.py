@@ -2,12 +2,14 @@
 """Compares this engine's logits with those of builds of the reference, by KL divergence.
 
     compare.py --build BUILD --oracle NAME=PROGRAM:UBATCH ... [--exact NAME]
-               [--quantize LLAMA_QUANTIZE --story stories260K.gguf] [--only TEXT] [--work DIR]
+               [--quantize LLAMA_QUANTIZE --story stories260K.gguf] [--only TEXT] [--seeds N]
+               [--work DIR]
 
 BUILD is a build directory of confab (its room libraries are linked with logits.c).  PROGRAM is
 tests/oracle/llama_logits.cpp built against one build of the reference; a small UBATCH keeps BLAS
 out of a build that has it.  --exact names the oracle that multiplies with activations in f32
-(BLAS): distances to it say how much rounding of activations costs each program.
+(BLAS): distances to it say how much rounding of activations costs each program.  --seeds takes
+the mean over so many rows of random tokens.
 
 For every model: mean KL(exact || ours), KL(exact || other oracles), KL(first || ours),
 KL(first || other oracles), and the positions where the most likely token is the same.
@@ -125,6 +127,7 @@ def main():
     ap.add_argument("--quantize")
     ap.add_argument("--story")
     ap.add_argument("--only", default="")
+    ap.add_argument("--seeds", type=int, default=1)
     ap.add_argument("--mask", default="avx2")
     ap.add_argument("--record")
     ap.add_argument("--work")
@@ -149,20 +152,28 @@ def main():
     print("|" + "---|" * len(head))
     positions = bad = count = 0
 
-    def kl(p, q, n):
-        r = subprocess.run([driver, "kl", str(n), p, q], check=True, capture_output=True)
-        mean, _, same = r.stdout.split()
-        return float(mean), int(same)
+    def kl(ps, qs, n):
+        mean, same = 0, 0
+        for p, q in zip(ps, qs):
+            r = subprocess.run([driver, "kl", str(n // len(ps)), p, q], check=True,
+                               capture_output=True)
+            one, _, top = r.stdout.split()
+            mean, same = mean + float(one) / len(ps), same + int(top)
+        return mean, same
 
     for label, path, n_vocab, n, n_ctx in models(args, driver):
         if args.only not in label:
             continue
-        rng = random.Random(label)
-        tokens = [1] + [rng.randrange(3, n_vocab) for _ in range(n - 1)]
-        ours = run([driver, path, "96", "2", args.mask, str(n_ctx)], tokens,
-                   os.path.join(args.work, "ours"))
-        refs = {k: run([p, path, u, "1", str(n_ctx)], tokens, os.path.join(args.work, k))
-                for k, (p, u) in oracles.items()}
+        ours, refs = [], {k: [] for k in names}
+        for seed in range(args.seeds):
+            rng = random.Random(label if seed == 0 else f"{label} {seed}")
+            tokens = [1] + [rng.randrange(3, n_vocab) for _ in range(n - 1)]
+            ours.append(run([driver, path, "96", "2", args.mask, str(n_ctx)], tokens,
+                            os.path.join(args.work, f"{seed}.ours.logits")))
+            for k, (p, u) in oracles.items():
+                refs[k].append(run([p, path, u, "1", str(n_ctx)], tokens,
+                                   os.path.join(args.work, f"{seed}.{k}.logits")))
+        n *= args.seeds
         cells = [label, str(n)]
         ok = False
         if exact:
