@@ -144,7 +144,8 @@ bool kern_pool_open(struct kern_pool **out, int n_threads, struct err *e)
     if (!p)
         return err_set(e, ERR_LIMIT, "no memory for the thread pool");
     p->n_threads = n_threads;
-    p->workers = mem_calloc((size_t)n_threads, sizeof *p->workers);
+    if (n_threads > 1)
+        p->workers = mem_calloc((size_t)n_threads - 1, sizeof *p->workers);
     for (int i = 1; i < n_threads; i++) {
         struct worker *w = &p->workers[i - 1];
         *w = (struct worker){.pool = p, .index = i};
