@@ -38,11 +38,11 @@ static void make_world(void)
     static struct buf file;
     static struct run_model model = {.name = "m", .created_unix = 1767225600};
     struct gguf_synth s;
-    struct gguf *g = NULL;
-    struct tok *tok = NULL;
-    struct chat_template *tmpl = NULL;
-    struct engine *engine = NULL;
-    struct sched *sched = NULL;
+    static struct gguf *g; // static: to the end of the process, and no leak
+    static struct tok *tok;
+    static struct chat_template *tmpl;
+    static struct engine *engine;
+    static struct sched *sched;
     struct sched_conf sc = sched_conf_default();
     struct engine_conf ec = engine_conf_default();
     struct runs_conf rc = runs_conf_default();
@@ -181,8 +181,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool ok = route->read(&d, r, &order, &e);
     const struct wire *w = order.wire ? order.wire : route->wire;
     if (ok) {
+        struct talk_order plain = {.request = order.request};
         check(order.request);
         check_wire(w, &order);
+        check_wire(routes[data[1] % n_routes]->wire, &plain); // an observer in another dialect
         chat_request_free(order.request);
         buf_free(&order.ignored);
     } else {
