@@ -29,7 +29,7 @@ static const struct field chat_fields[] = {
     {"tools", FIELD_ARRAY, AT(tools), .note = "reach the template"},
     {"grammar", FIELD_ANY, AT(grammar)},
     {"parse_tool_calls", FIELD_BOOL, AT(parse_tool_calls),
-     .note = "chooses the current shape by being there"},
+     .note = "chooses the current shape by being there; true: calls are checked and told parsed"},
 };
 
 static const struct field raw_fields[] = {

@@ -102,7 +102,38 @@ static void paddler_lines_are_golden(void **state)
     golden_check(rows, COUNT(rows));
 }
 
+/* A call that breaks its tool's schema is told so in the place of all calls. */
+static void paddler_checks_parsed_calls(void **state)
+{
+    struct chat_request *r = chat_request_new(65536);
+    static const struct chat_event events[] = {
+        GOLDEN_CALL(0, "call_0", "tide"), GOLDEN_ARGUMENTS(0, "{\"h\":7}"),
+        GOLDEN_CALL(1, "call_1", "wind"), GOLDEN_ARGUMENTS(1, "{}"),
+        GOLDEN_FINISHED(CHAT_FINISH_CALLS)};
+    struct talk_facts f = {.id = "id1", .n_choices = 1, .request = r};
+    struct buf out = BUF_INIT(10000);
+    void *s = calloc(1, paddler_parsed_wire.state_size);
+    (void)state;
+    r->tools = json_pack("[{s:s s:{s:s s:{s:{s:{s:s}}}}}]", "type", "function", "function", "name",
+                         "tide", "parameters", "properties", "h", "type", "string");
+    for (size_t i = 0; i < COUNT(events); i++) {
+        buf_clear(&out);
+        paddler_parsed_wire.event(&f, s, &events[i], &out);
+    }
+    ptrdiff_t at = str_find(buf_as_str(&out), STR("{\"ToolCallV"));
+    assert_true(at > 0);
+    check_str(str_from(buf_as_str(&out), (size_t)at),
+              STR("{\"ToolCallValidationFailed\":[\"tide: h is not a string\",\"wind: there is no "
+                  "tool of this name\"]}}}}\n"),
+              "failed");
+    paddler_parsed_wire.state_fini(s);
+    free(s);
+    buf_free(&out);
+    chat_request_free(r);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(paddler_lines_are_golden),
+    cmocka_unit_test(paddler_checks_parsed_calls),
 };
 TEST_FILE(tests)

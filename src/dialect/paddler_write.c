@@ -1,5 +1,6 @@
 /* dialect/paddler_write.c - events as Paddler's lines of JSON: the older shape (2.0 to 3.1) and the
  * current one (4). Pure, but for the ids of errors without a run. */
+#include "dialect/call_check.h"
 #include "dialect/paddler.h"
 
 struct state {
@@ -175,9 +176,33 @@ static void older_event(const struct talk_facts *f, void *state, const struct ch
     }
 }
 
+/* What does not fit: one text a call.  False when all do. */
+static bool failed_calls(const struct talk_facts *f, const struct state *s, struct buf *out)
+{
+    bool any = false;
+    for (size_t i = 0; f->request && i < s->calls.n; i++) {
+        const struct call *call = &s->calls.list[i];
+        struct err e, why;
+        json_t *arguments = json_parse(buf_as_str(&call->arguments), &e);
+        if (!call_check(f->request->tools, call->name, arguments, &why)) {
+            if (!any)
+                head(f, true, out);
+            buf_c(out, any ? "," : "{\"ToolCallValidationFailed\":[");
+            json_write_str(out, str_c(why.msg), JSON_PLAIN);
+            any = true;
+        }
+        json_decref(arguments);
+    }
+    if (any) {
+        buf_c(out, "]}");
+        tail(out);
+    }
+    return any;
+}
+
 static void parsed_calls(const struct talk_facts *f, const struct state *s, struct buf *out)
 {
-    if (s->calls.n == 0)
+    if (s->calls.n == 0 || failed_calls(f, s, out))
         return;
     head(f, true, out);
     buf_c(out, "{\"ToolCallParsed\":[");
