@@ -116,6 +116,10 @@ static void tools_answer(void **state)
          "there is no time zone '../../etc/passwd'"},
         {tools_calendar, "{\"operation\":\"now\",\"timezone\":\"Atlantis/City\"}",
          "there is no time zone 'Atlantis/City'"},
+        {tools_calendar, "{\"date\":\"2000-01-01\"}", "{\"result\": \"Saturday\"}"},
+        {tools_calendar, "{\"date\":\"2000-01-01\",\"days\":1}", "{\"result\": \"2000-01-02\"}"},
+        {tools_calendar, "{\"date\":\"2000-01-01\",\"end_date\":\"2000-01-03\"}",
+         "{\"result\": {\"days\": 2}}"},
         {tools_calendar, "{\"operation\":\"moon\"}", "there is no operation 'moon'"},
     };
     (void)state;

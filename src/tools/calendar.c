@@ -253,6 +253,18 @@ static const struct {
     {"week_number", op_week},
 };
 
+/* What is meant where no operation is named: small models leave it out. */
+static str default_operation(const json_t *args)
+{
+    static const char *const units[] = {"years", "months", "days", "hours", "minutes"};
+    if (json_is_string(json_object_get(args, "end_date")))
+        return STR("diff");
+    for (size_t i = 0; i < COUNT(units); i++)
+        if (json_object_get(args, units[i]) && !json_is_null(json_object_get(args, units[i])))
+            return STR("add");
+    return json_is_string(json_object_get(args, "date")) ? STR("weekday") : STR("now");
+}
+
 static bool read_units(const json_t *args, struct ask *a, struct err *e)
 {
     const struct {
@@ -293,8 +305,8 @@ bool tools_calendar(const json_t *args, struct buf *out, struct err *e)
 {
     struct ask a = {0};
     size_t i = 0;
-    str name;
-    if (!args_str(args, "operation", true, &name, e))
+    str name = default_operation(args);
+    if (!args_str(args, "operation", false, &name, e))
         return false;
     while (i < COUNT(operations) && !str_eqc(name, operations[i].name))
         i++;
