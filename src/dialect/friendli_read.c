@@ -33,7 +33,8 @@
          MANY,                                                                                     \
          .note = "then the closing mark is forced and the answer goes on"},                        \
         {"reasoning_effort", FIELD_ANY, AT(spare)}, {"tool_choice", FIELD_ANY, AT(spare)},         \
-        {"tools", FIELD_ARRAY, AT(spare), .note = "functions"},                                    \
+        {"tools", FIELD_ARRAY, AT(spare),                                                          \
+         .note = "functions; those of the server on the tool-assisted path"},                      \
         {"response_format", FIELD_OBJECT, AT(spare)},                                              \
         {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},                                         \
         {"logprobs", FIELD_BOOL, AT(logprobs),                                                     \

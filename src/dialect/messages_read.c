@@ -66,8 +66,10 @@ static const struct field body_fields[] = {
     {"tools", FIELD_ARRAY, AT(tools)},
     {"tool_choice", FIELD_OBJECT, AT(choice)},
     {"toolChoice", FIELD_OBJECT, AT(choice2)},
-    {"tool_context", FIELD_ARRAY, AT(context), .note = "has no effect: nothing here retrieves"},
-    {"mcp_servers", FIELD_ARRAY, AT(servers)},
+    {"tool_context", FIELD_ARRAY, AT(context), .note = "texts and files, for file:text"},
+    {"mcp_servers", FIELD_ARRAY, AT(servers),
+     .note = "Zylon's: by URL or by the operator's name or command (docs/tools.md); Anthropic's: "
+             "refused"},
     {"response_format", FIELD_OBJECT, AT(format)},
     {"output_config", FIELD_OBJECT, AT(config)},
     {"outputConfig", FIELD_OBJECT, AT(config2)},
