@@ -29,7 +29,8 @@ struct round_call {
     // of ours
     struct tools_job *job;
     bool begun, done, told;
-    bool known; // done by the log of before a restart, or lost in it
+    size_t held_for; // > 0: is started once the log's event of that number is on disk
+    bool known;      // done by the log of before a restart, or lost in it
     enum chat_fault fault;
     struct buf text, content;
 };
@@ -40,7 +41,8 @@ struct rounds {
     bool listing; // tools are being asked for; nothing is prepared yet
     int round;    // turns that are complete
     int n_failed, n_shown;
-    bool waits; // the turn has ended and its calls run
+    bool waits;                    // the turn has ended and its calls run
+    struct run_follower *follower; // while calls are held
     struct chat_event finish;
     struct round_call *calls; // [n] of this turn
     int n;
@@ -87,6 +89,8 @@ void run_rounds_stop(struct run *run)
         return;
     tools_end(x->session);
     x->session = NULL;
+    run_unfollow(x->follower);
+    x->follower = NULL;
     if (x->listing) {
         run->preparing = false;
         run->runs->n_preparing--;
@@ -443,32 +447,63 @@ static bool know_from_log(struct rounds *x, struct round_call *c)
     return true;
 }
 
+static void start_call(struct rounds *x, struct round_call *c)
+{
+    struct run *run = x->run;
+    c->held_for = 0;
+    c->job = tools_call(x->session, str_c(c->name), buf_as_str(&c->arguments), on_done, c);
+    int ms = tools_asks_ms(c->job);
+    if (ms > 0)
+        run_append(run, (struct chat_event){.what = CHAT_SERVER_ASK,
+                                            .id = str_c(c->id),
+                                            .name = shown_name(c),
+                                            .position = (size_t)ms});
+}
+
+/* What is on disk now may be acted upon. */
+static void on_stored(struct run *run, void *arg)
+{
+    struct rounds *x = arg;
+    bool more = false;
+    for (int i = 0; i < x->n && !run->over; i++) {
+        struct round_call *c = &x->calls[i];
+        if (c->held_for && c->held_for <= run->n_visible)
+            start_call(x, c);
+        more |= c->held_for > 0;
+    }
+    if (!more) {
+        run_unfollow(x->follower);
+        x->follower = NULL;
+    }
+}
+
 static void begin(struct rounds *x, struct round_call *c)
 {
     struct run *run = x->run;
-    str name = shown_name(c), id = str_c(c->id);
     c->begun = true;
     run_append(run, (struct chat_event){.what = CHAT_SERVER_CALL,
-                                        .id = id,
-                                        .name = name,
+                                        .id = str_c(c->id),
+                                        .name = shown_name(c),
                                         .text = str_trim(buf_as_str(&c->arguments)).n
                                                     ? buf_as_str(&c->arguments)
                                                     : STR("{}")});
     if (run->over || know_from_log(x, c))
         return;
-    c->job = tools_call(x->session, str_c(c->name), buf_as_str(&c->arguments), on_done, c);
-    int ms = tools_asks_ms(c->job);
-    if (ms > 0)
-        run_append(run,
-                   (struct chat_event){
-                       .what = CHAT_SERVER_ASK, .id = id, .name = name, .position = (size_t)ms});
+    if (!run->durable || run->n_visible == run->n_events) {
+        start_call(x, c);
+        return;
+    }
+    // Not before the log says so on disk: a restart must not make it twice.
+    c->held_for = run->n_events;
+    if (!x->follower)
+        x->follower = run_follow(run, on_stored, x);
 }
 
 static void begin_some(struct rounds *x)
 {
     int running = 0;
     for (int i = 0; i < x->n; i++)
-        running += x->calls[i].job != NULL || x->calls[i].known;
+        running += x->calls[i].job != NULL || x->calls[i].known || x->calls[i].held_for;
     for (int i = 0; i < x->n && running < AT_ONCE && !x->run->over; i++) {
         struct round_call *c = &x->calls[i];
         if (!c->ours || c->begun)
