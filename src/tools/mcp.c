@@ -152,7 +152,9 @@ static void down(struct mcp *m)
 
 static void lose(struct mcp *m, const struct err *e)
 {
-    log_warn("tools.mcp_lost", "server=%s reason=\"%s\"", m->name, e->msg);
+    char why[600], name[100];
+    log_warn("tools.mcp_lost", "server=%s reason=%s", log_quote(name, sizeof name, str_c(m->name)),
+             log_quote(why, sizeof why, str_c(e->msg)));
     fail_all(m, e);
     down(m);
 }

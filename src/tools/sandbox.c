@@ -1,9 +1,7 @@
 /* tools/sandbox.c - see sandbox.h. */
 #include "tools/sandbox.h"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/stat.h>
+#include <event2/event.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@ void sandbox_argv(const char *const *program, bool with_code, const char *argv[S
 {
     static const char *const fixed[] = {"bwrap",
                                         "--unshare-user",
+                                        "--disable-userns",
                                         "--unshare-pid",
                                         "--unshare-net",
                                         "--unshare-ipc",
@@ -94,29 +93,51 @@ bool sandbox_has(const char *path)
     return access(path, X_OK) == 0;
 }
 
+struct probe {
+    struct event_base *base;
+    bool worked;
+};
+
+static void on_exit_(int status, void *arg)
+{
+    struct probe *p = arg;
+    p->worked = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    event_base_loopbreak(p->base);
+}
+
+/* Runs nothing in it, as what runs there later is run. */
+static bool try_it(void)
+{
+    static const char *const nothing[] = {"/usr/bin/true", NULL};
+    static const struct timeval long_enough = {10, 0};
+    const char *argv[SANDBOX_ARGS];
+    struct probe p = {.base = event_base_new()};
+    struct tools_child_conf conf = {.argv = argv,
+                                    .env = sandbox_env,
+                                    .extra_fd = -1,
+                                    .memory = (size_t)512 << 20,
+                                    .lower = true,
+                                    .on_exit = on_exit_,
+                                    .arg = &p};
+    struct tools_child *c = NULL;
+    struct err e;
+    sandbox_argv(nothing, false, argv);
+    if (p.base && tools_child_start(&c, p.base, &conf, &e)) {
+        event_base_loopexit(p.base, &long_enough);
+        event_base_dispatch(p.base);
+        if (event_base_got_exit(p.base))
+            tools_child_stop(c);
+    }
+    if (p.base)
+        event_base_free(p.base);
+    return p.worked;
+}
+
 bool sandbox_works(void)
 {
     static int known; // 1: yes, -1: no.  Asked from the loop thread alone
-    const char *argv[SANDBOX_ARGS];
-    static const char *const probe[] = {"/usr/bin/true", NULL};
     char path[512];
-    int status = -1;
-    pid_t pid;
-    if (known)
-        return known > 0;
-    known = -1;
-    if (!tools_child_find("bwrap", path))
-        return false;
-    sandbox_argv(probe, false, argv);
-    posix_spawn_file_actions_t quiet;
-    posix_spawn_file_actions_init(&quiet);
-    posix_spawn_file_actions_addopen(&quiet, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", O_WRONLY, 0);
-    if (posix_spawn(&pid, path, &quiet, NULL, (char *const *)argv, (char *const *)sandbox_env) ==
-            0 &&
-        waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        known = 1;
-    posix_spawn_file_actions_destroy(&quiet);
+    if (!known)
+        known = tools_child_find("bwrap", path) && try_it() ? 1 : -1;
     return known > 0;
 }

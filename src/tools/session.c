@@ -120,8 +120,9 @@ static void offer_all(struct tools_session *s, int server, const struct chat_mcp
         snprintf(full, sizeof full, "%s/%.100s", p->label, name_of(tool));
         enum tools_policy policy = tools_policy_of(t, str_c(full));
         if (!p->own && !tools_pin(t, p->label, tool)) {
-            log_warn("tools.mcp_changed", "server=%s tool=%.100s it is not what it was at first",
-                     p->label, name_of(tool));
+            char name[120];
+            log_warn("tools.mcp_changed", "server=%s tool=%s it is not what it was at first",
+                     p->label, log_quote(name, sizeof name, str_c(name_of(tool))));
             if (t->conf.mcp_changed > policy)
                 policy = t->conf.mcp_changed;
         }
@@ -157,7 +158,9 @@ static void on_listed(const json_t *result, const struct err *error, void *arg)
     s->n_listing--;
     if (error && s->failure.code == ERR_NONE) {
         bool denied = error->code == ERR_DENIED;
-        log_warn("tools.mcp_list", "run=%s server=%s reason=\"%s\"", s->who, p->label, error->msg);
+        char why[600];
+        log_warn("tools.mcp_list", "run=%s server=%s reason=%s", s->who, p->label,
+                 log_quote(why, sizeof why, str_c(error->msg)));
         err_set_at(&s->failure, denied ? ERR_DENIED : ERR_INPUT, "mcp_servers",
                    "Failed to fetch tools from MCP servers. (%s)", error->msg);
         err_kind(&s->failure, denied ? "mcp_denied" : "mcp_failed");
@@ -190,6 +193,9 @@ static void connect_peer(struct tools_session *s, const struct chat_mcp_server *
     struct tools_peer *p = &s->peers[s->n_peers++];
     p->session = s;
     snprintf(p->label, sizeof p->label, "%.*s", STR_ARG(str_sub(m->name, 0, 60)));
+    for (char *c = p->label; *c; c++) // it goes into the log
+        if (!isalnum((unsigned char)*c) && *c != '_' && *c != '-')
+            *c = '_';
     p->own = m->url.n > 0;
     if (p->own) {
         p->mcp = open_own(t, m, p->label);

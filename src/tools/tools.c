@@ -512,7 +512,7 @@ static enum tools_policy begin(struct tools_job *job, str function, str argument
     }
     if (job->bound) {
         snprintf(job->tool, sizeof job->tool, "%s/%.60s", s->peers[job->bound->server].label,
-                 job->bound->tool);
+                 job->bound->function); // plain, unlike the server's own name for it
         policy = job->bound->policy;
     } else {
         snprintf(job->tool, sizeof job->tool, "%.*s", STR_ARG(job->entry->name));
@@ -548,7 +548,9 @@ struct tools_job *tools_call(struct tools_session *s, str function, str argument
     job->arg = arg;
     job->began_ms = clock_mono_ms();
     job->n_args = arguments.n;
-    snprintf(job->tool, sizeof job->tool, "%.*s", STR_ARG(str_sub(function, 0, 60)));
+    char name[64];
+    snprintf(job->tool, sizeof job->tool, "%s",
+             log_quote(name, sizeof name, str_sub(function, 0, 50)));
     buf_init(&job->text, size_max(s->tools->conf.max_result, 4096));
     buf_init(&job->content, CONTENT_MAX);
     job->timer = evtimer_new(s->tools->conf.base, on_time, job);

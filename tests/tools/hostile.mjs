@@ -1,4 +1,5 @@
 // An MCP server over standard input and output that is whatever its argument says.
+import { appendFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 const kind = process.argv[2];
 const say = (m) => process.stdout.write(JSON.stringify({ jsonrpc: '2.0', ...m }) + '\n');
@@ -12,6 +13,7 @@ for await (const line of createInterface({ input: process.stdin })) {
         if (kind === 'changes') say({ method: 'notifications/tools/list_changed' });
     } else if (m.method === 'tools/call') {
         if (kind === 'hangs') continue;
+        else if (kind === 'once') appendFileSync(process.argv[3], 'called\n'); // and no word
         else if (kind === 'dies') process.exit(3);
         else if (kind === 'rubbish') for (;;) process.stdout.write('no message\n') || (await new Promise((ok) => process.stdout.once('drain', ok)));
         else if (kind === 'floods') for (;;) say({ method: 'notifications/message', params: { data: 'x'.repeat(1000) } }) ?? (await new Promise((ok) => setImmediate(ok)));
