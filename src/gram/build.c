@@ -19,6 +19,7 @@ void gram_build_free(struct gram_build *b)
         return;
     gram_vocab_drop(b->vocab);
     arena_fini(&b->arena);
+    mem_free(b->rules);
     mem_free(b);
 }
 
@@ -207,8 +208,10 @@ const struct gram_node *gram_rule(struct gram_build *b)
     }
     const struct gram_node *n =
         build_node(b, (struct gram_node){.kind = NODE_RULE, .rule = b->n_rules});
-    if (!b->failed)
-        b->rules[b->n_rules++] = (struct gram_node *)(uintptr_t)n;
+    if (b->failed)
+        return n;
+    b->rules = vec_room(b->rules, &b->cap_rules, b->n_rules + 1u, sizeof *b->rules);
+    b->rules[b->n_rules++] = (struct gram_node *)(uintptr_t)n;
     return n;
 }
 

@@ -106,7 +106,8 @@ struct gram_build {
     uint64_t work;
     bool has_json;
     uint32_t n_rules;
-    struct gram_node *rules[GRAM_RULES_MAX];
+    struct gram_node **rules; // [n_rules], at most GRAM_RULES_MAX
+    size_t cap_rules;
     // Parts that are made once, when first used.
     const struct gram_node *ws, *indent, *json_char, *json_chars, *json_string, *utf8_any;
     const struct gram_node *json_value[2], *json_object[2], *json_array[2]; // by style

@@ -27,6 +27,8 @@ function closed(s) {
     else if (['items', 'prefixItems', 'anyOf', 'oneOf', 'contains', 'additionalProperties'].includes(k)) out[k] = closed(v);
     else out[k] = v;
   }
+  // Without it ajv keeps the last array's result for an empty one within a loop.
+  if (s.contains !== undefined && s.maxContains === undefined) out.maxContains = 1e9;
   if ((s.properties || s.patternProperties) && s.additionalProperties === undefined && !s.allOf && !s.anyOf && !s.oneOf && !s.if)
     out.additionalProperties = false;
   return out;
