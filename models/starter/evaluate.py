@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Measures the starter model through any server that speaks OpenAI's chat API.
 
-All prompts are held out: their seed, nouns, names and made-up words never occur in training.  Greedy.
+All prompts are held out: another seed, nouns, names and places that never occur in training, and made-up words with
+endings that training's made-up words of syllables never have.  Greedy.
 
     evaluate.py [--url http://127.0.0.1:8080/v1] [--seed N] [--tools N] [--only PART,PART] [--show N] [--json FILE]
 

@@ -25,7 +25,7 @@ NO_TOOL = "I have no tool for that, so I cannot do it."
 TINY = "I am only a tiny model, so that is beyond me. Please ask a larger model."
 BIG_SUM = "That sum is too big for me without a calculator tool."
 
-# Shares of the mix, as chances.  Training may change them while it runs.
+# Shares of the mix, as chances, as the evaluation has them; training has its own and may change them while it runs.
 MIX = {"tools": .7,          # dialogues with tools
        "drill": .6,          # of them: calls alone, no results; choosing and copying, nothing else
        "choose": .3,         # of the drills: many small tools, to learn which one fits
@@ -104,8 +104,8 @@ class Generator:
         r = self.r
         if r.random() < .3:
             return "".join(r.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(r.randint(2, 7)))
-        out = ""
-        for _ in range(r.randint(2, 4)):
+        out = self.pick(W.FRONTS) if r.random() < .4 else ""    # after a space such a word is another token
+        for _ in range(r.randint(1, 3)):
             w = self.pick(W.ALL_WORDS)
             i = r.randint(0, len(w) - 2)
             out += w[i:i + r.randint(1, 4)]

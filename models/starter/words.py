@@ -43,6 +43,8 @@ ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pl qu r s sh sk st t tr v w 
 NUCLEI = "a e i o u a e i o ai ea io ou ee".split()
 CODAS = "l m n r s t k x nd rk th p".split()
 ALL_WORDS = sorted({w.lower() for w in NOUNS + PLAIN + NAMES + CITIES if " " not in w and len(w) > 3})
+FRONTS = """a an and at call can could for from get hey how i in is it me mode my named need next now number of on or
+please run set show size that the this time to tool use using want what when where with would you your""".split() + PLAIN
 HELD_WORDS = {w.lower() for w in NOUNS_HELD + NAMES_HELD + CITIES_HELD}
 HELD_ENDINGS = ("m", "v", "ou", "sk", "z")
 
