@@ -16,6 +16,7 @@ enum kind {
     KIND_U64, // as the signed number of the same bits
     KIND_FLOAT,
     KIND_STR,
+    KIND_TEXT, // NUL-terminated, or NULL
     KIND_JSON,
     KIND_WORD, // an enum, by the words of the row
     KIND_LIST  // by the functions of the row
@@ -94,8 +95,18 @@ static const struct field {
     F(no_repeat_ngram, KIND_INT),
     F(max_total, KIND_INT),
     F(min_total, KIND_INT),
+    F(thinking_as_text, KIND_BOOL),
+    F(bad_words, KIND_JSON),
+    F(bad_tokens, KIND_JSON),
+    F(stop_tokens, KIND_JSON),
+    F(forced, KIND_JSON),
+    F(no_repeat_ngram, KIND_INT),
+    F(max_total, KIND_INT),
+    F(min_total, KIND_INT),
     WORD(format, formats),
     F(format_schema, KIND_JSON),
+    F(format_place, KIND_TEXT),
+    F(format_root, KIND_STR),
     F(format_source, KIND_STR),
     F(format_root, KIND_STR),
     WORD(tool_choice, choices),
@@ -425,6 +436,7 @@ static json_t *write_field(const struct field *f, const struct chat_request *r)
     case KIND_U64: return json_integer((json_int_t) * (const uint64_t *)at);
     case KIND_FLOAT: return from_float(*(const float *)at);
     case KIND_STR: return from_str(*(const str *)at);
+    case KIND_TEXT: return *(const char *const *)at ? from_str(str_c(*(char *const *)at)) : NULL;
     case KIND_JSON: return json_incref(*(json_t *const *)at);
     case KIND_WORD: return json_string(f->words[*(const int *)at]);
     case KIND_LIST: return f->write(r);
@@ -461,6 +473,9 @@ static bool read_field(const struct field *f, json_t *v, struct chat_request *r)
     case KIND_U64: *(uint64_t *)at = (uint64_t)n; return json_is_integer(v);
     case KIND_FLOAT: return to_float(v, at);
     case KIND_STR: return to_str(v, &r->arena, at);
+    case KIND_TEXT:
+        *(const char **)at = arena_str(&r->arena, json_as_str(v)).p;
+        return json_is_string(v);
     case KIND_JSON: *(json_t **)at = json_incref(v); return true;
     case KIND_WORD:
         for (size_t i = 0; i < f->n_words; i++)
@@ -491,6 +506,43 @@ static bool are_messages(const json_t *list)
     return true;
 }
 
+/* Lists, or nothing. */
+static bool are_texts(const json_t *list)
+{
+    const json_t *v;
+    size_t i;
+    json_array_foreach(list, i, v)
+    {
+        if (!json_is_string(v))
+            return false;
+    }
+    return !list || json_is_array(list);
+}
+
+static bool are_ids(const json_t *list)
+{
+    const json_t *v;
+    size_t i;
+    json_array_foreach(list, i, v)
+    {
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > INT_MAX)
+            return false;
+    }
+    return !list || json_is_array(list);
+}
+
+static bool are_lists_of_ids(const json_t *list)
+{
+    const json_t *v;
+    size_t i;
+    json_array_foreach(list, i, v)
+    {
+        if (!json_is_array(v) || !are_ids(v))
+            return false;
+    }
+    return !list || json_is_array(list);
+}
+
 /* The member that is not as it must be; NULL: none. */
 static const char *unsound(const struct chat_request *r)
 {
@@ -502,6 +554,14 @@ static const char *unsound(const struct chat_request *r)
         return "template_args";
     if (r->n_choices < 1)
         return "n_choices";
+    if (!are_texts(r->bad_words))
+        return "bad_words";
+    if (!are_ids(r->forced))
+        return "forced";
+    if (!are_lists_of_ids(r->bad_tokens))
+        return "bad_tokens";
+    if (!are_lists_of_ids(r->stop_tokens))
+        return "stop_tokens";
     if (r->top_logprobs < 0)
         return "top_logprobs";
     return NULL;

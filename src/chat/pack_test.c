@@ -36,6 +36,16 @@ static struct chat_request *full_request(void)
     r->n_ends = 1;
     r->ends = ids + 1;
     r->ignore_eos = r->no_answer = r->raw_text = r->thinking_as_text = true;
+    r->thinking_as_text = true;
+    r->bad_words = json_pack("[s]", "bad");
+    r->bad_tokens = json_pack("[[i,i]]", 1, 2);
+    r->stop_tokens = json_pack("[[i]]", 3);
+    r->forced = json_pack("[i]", 4);
+    r->no_repeat_ngram = 3;
+    r->max_total = 100;
+    r->min_total = 50;
+    r->format_place = "response_format";
+    r->format_root = STR("start");
     r->format = CHAT_FORMAT_REGEX;
     r->format_schema = json_parse(STR("{\"type\":\"object\"}"), &e);
     r->format_source = STR("a+");
@@ -127,6 +137,10 @@ static void chat_requests_come_back(void **state)
         assert_int_equal(back->n_bias, r->n_bias);
         assert_int_equal(back->n_prompts, r->n_prompts);
         if (round == 0) {
+            assert_true(back->thinking_as_text && back->max_total == 100);
+            assert_string_equal(back->format_place, "response_format");
+            check_str(back->format_root, STR("start"), "format_root");
+            assert_true(json_equal(back->stop_tokens, r->stop_tokens));
             assert_memory_equal(&back->bias[1].bias, &r->bias[1].bias, sizeof(float));
             assert_true(back->seeds[1] == r->seeds[1]);
             assert_null(back->prompts[0].tokens);
@@ -167,6 +181,10 @@ static void chat_requests_that_are_damaged(void **state)
         {"{\"messages\":[],\"temperature\":\"hot\"}", "temperature"},
         {"{\"messages\":[],\"temperature\":1e300}", "temperature"},
         {"{\"messages\":[],\"timeout_ms\":-1}", "timeout_ms"},
+        {"{\"messages\":[],\"bad_words\":[1]}", "bad_words"},
+        {"{\"messages\":[],\"bad_tokens\":[1]}", "bad_tokens"},
+        {"{\"messages\":[],\"stop_tokens\":[[-1]]}", "stop_tokens"},
+        {"{\"messages\":[],\"forced\":{}}", "forced"},
         {"{\"messages\":[],\"bias\":[[1]]}", "bias"},
         {"{\"messages\":[],\"mcp\":[{}]}", "mcp"},
         {"{\"messages\":[],\"server_tools\":[{\"files\":3}]}", "server_tools"},

@@ -61,6 +61,19 @@ static const struct run_model *model_of(struct runs *rs, str name, struct run_mo
     return NULL;
 }
 
+/* Token ids, in lists or in lists of lists. */
+static bool are_below(const json_t *list, int n_vocab)
+{
+    const json_t *v;
+    size_t i;
+    json_array_foreach(list, i, v)
+    {
+        if (json_is_array(v) ? !are_below(v, n_vocab) : json_integer_value(v) >= n_vocab)
+            return false;
+    }
+    return true;
+}
+
 static bool is_computable(const struct run *run, struct err *e)
 {
     const struct chat_request *r = run->request;
@@ -73,6 +86,8 @@ static bool is_computable(const struct run *run, struct err *e)
         ok &= r->bias[i].id < n_vocab;
     for (size_t i = 0; i < r->n_ends; i++)
         ok &= r->ends[i] < n_vocab;
+    ok = ok && are_below(r->forced, n_vocab) && are_below(r->bad_tokens, n_vocab) &&
+         are_below(r->stop_tokens, n_vocab);
     return ok || err_set(e, ERR_INTERNAL,
                          "the run could not go on after a restart: the model '%s' is another one",
                          run->model->name);
