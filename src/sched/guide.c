@@ -107,6 +107,9 @@ static bool next_of_gram(struct sched *s, struct seq *q, struct err *e)
 {
     struct guide *g = &q->guide;
     const struct sched_job *j = q->job;
+    g->forced = g->jump;
+    if ((g->n_forced = sched_hurry(s, q)) > 0)
+        return true;
     if (!g->masked) {
         if (!gram_mask(g->gram, g->mask, &g->n_allowed, e))
             return err_ctx(e, "the answer's format");

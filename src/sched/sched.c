@@ -358,6 +358,7 @@ static void copy_guides(struct sched_job *j, const struct sched_request *r)
     j->stop_tokens = copy_phrases(a, r->stop_tokens, r->n_stop_tokens);
     j->n_stop_tokens = r->n_stop_tokens;
     j->gram = r->gram ? gram_hold(r->gram) : NULL;
+    j->in_time = r->in_time && r->gram;
     j->thinking = r->thinking;
     j->thinking.begin = arena_str(a, r->thinking.begin);
     j->thinking.end = arena_str(a, r->thinking.end);

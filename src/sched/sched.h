@@ -117,6 +117,7 @@ struct sched_request {
     // go on in one way only, those tokens are taken without being drawn (guide.c).  An answer that
     // can neither go on nor end is an error, never free text.
     const struct gram *gram;
+    bool in_time; // with `gram`: near the last token the shortest way to its end is taken
     struct sched_thinking thinking;
     const int32_t *forced; // [n_forced]: the answer is these tokens, whatever would be drawn
     size_t n_forced;

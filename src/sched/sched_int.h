@@ -147,6 +147,7 @@ struct sched_job {
     struct sample_bias *bias;
     struct arena mem; // of what has no member to free
     const struct gram *gram;
+    bool in_time;
     struct sched_thinking thinking;
     const int32_t *forced;
     size_t n_forced;
@@ -236,6 +237,9 @@ struct draw {
     int32_t id;
     struct drawn how;
 };
+
+/* hurry.c: tokens put into the guide's jump because the answer must come to its end now. */
+int sched_hurry(struct sched *s, struct seq *q);
 
 /* guide.c */
 void sched_guide_init(struct guide *g, const struct sched_job *j);
