@@ -378,6 +378,7 @@ static struct sched_request sched_request_of(const struct run *run, const struct
         .priority = r->priority,
         .deadline_ms = run->deadline_ms,
         .gram = p->gram,
+        .in_time = r->tool_choice == CHAT_TOOLS_REQUIRED || r->tool_choice == CHAT_TOOLS_NAMED,
         .output = run_replay_past(run, p),
         .tenant = r->team,
     };

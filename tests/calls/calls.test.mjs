@@ -1,0 +1,304 @@
+// Tool calls and thinking of the starter model through the vendors' own clients, plain and streamed.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import Anthropic from '@anthropic-ai/sdk';
+import { createFriendli } from '@friendliai/ai-provider';
+import { generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai';
+import { Ollama } from 'ollama';
+import OpenAI from 'openai';
+import { startServer } from '../openai/harness.mjs';
+
+let server, openai, anthropic, friendli, ollama;
+
+before(async () => {
+    server = await startServer({ model: fileURLToPath(new URL('../../models/starter/confab-starter.gguf', import.meta.url)) });
+    openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+    anthropic = new Anthropic({ baseURL: server.url, authToken: 'none', maxRetries: 0 });
+    friendli = createFriendli({ apiKey: 'none', baseURL: `${server.url}/serverless/v1` });
+    ollama = new Ollama({ host: server.url });
+});
+after(async () => {
+    assert.equal(await server.stop(), 0, server.log());
+});
+
+const question = 'What is the weather in Oslo?';
+const description = 'Current weather of a city';
+const parameters = { type: 'object', properties: { city: { type: 'string', maxLength: 20 } }, required: ['city'], additionalProperties: false };
+const weather = { type: 'function', function: { name: 'get_weather', description, parameters } };
+const clock = { type: 'function', function: { name: 'get_time', description: 'The time now', parameters: { type: 'object', properties: {} } } };
+const ask = (more = {}) => ({ model: 'tiny', temperature: 0, messages: [{ role: 'user', content: question }], tools: [weather], ...more });
+const post = async (path, body, headers = {}) => {
+    const r = await fetch(server.url + path, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) });
+    return { status: r.status, text: await r.text() };
+};
+const isCity = (args) => {
+    assert.deepEqual(Object.keys(args), ['city']);
+    assert.equal(typeof args.city, 'string');
+    assert.ok([...args.city].length <= 20);
+};
+
+test('openai: a call, then its result in the history', async () => {
+    for (const tool_choice of ['required', { type: 'function', function: { name: 'get_weather' } }]) {
+        const r = await openai.chat.completions.create(ask({ tool_choice }));
+        const [choice] = r.choices;
+        assert.equal(choice.finish_reason, 'tool_calls');
+        assert.equal(choice.message.content, null);
+        const [call] = choice.message.tool_calls;
+        assert.match(call.id, /^call_[A-Za-z0-9]{24}$/);
+        assert.equal(call.function.name, 'get_weather');
+        isCity(JSON.parse(call.function.arguments));
+        const next = await openai.chat.completions.create(ask({
+            messages: [{ role: 'user', content: question }, choice.message, { role: 'tool', tool_call_id: call.id, content: '{"temp": 4}' }],
+        }));
+        assert.ok(next.choices[0].message.content.length > 0);
+        assert.ok(next.usage.prompt_tokens > r.usage.prompt_tokens);
+    }
+});
+
+test('openai: the streamed call is the whole one, through the stream helper and by hand', async () => {
+    const body = ask({ tool_choice: 'required', seed: 3 });
+    const whole = await openai.chat.completions.create(body);
+    const helper = await openai.chat.completions.stream(body).finalChatCompletion();
+    const strip = (m) => m.tool_calls.map((c) => [c.function.name, c.function.arguments]);
+    assert.deepEqual(strip(helper.choices[0].message), strip(whole.choices[0].message));
+    let name = '', args = '', pieces = 0, text = '';
+    for await (const chunk of await openai.chat.completions.create({ ...body, stream: true })) {
+        const delta = chunk.choices[0]?.delta ?? {};
+        text += delta.content ?? '';
+        for (const c of delta.tool_calls ?? []) {
+            assert.equal(c.index, 0);
+            if (c.id) name = c.function.name;
+            args += c.function.arguments;
+            pieces++;
+        }
+    }
+    assert.deepEqual([[name, args]], strip(whole.choices[0].message));
+    assert.ok(pieces > 2, 'arguments come in pieces');
+    assert.equal(text, '');
+});
+
+test('openai: the run helper calls a function and goes on with what it says', async () => {
+    const seen = [];
+    const runner = openai.chat.completions.runTools({
+        ...ask({ tools: undefined, tool_choice: { type: 'function', function: { name: 'get_weather' } } }),
+        tools: [{ type: 'function', function: { ...weather.function, parse: JSON.parse, function: (args) => { seen.push(args); return 'rain'; } } }],
+    });
+    await runner.finalChatCompletion();
+    assert.ok(seen.length >= 1);
+    seen.forEach(isCity);
+});
+
+test('openai: none and auto; several tools; one call at most', async () => {
+    const none = await openai.chat.completions.create(ask({ tool_choice: 'none' }));
+    assert.equal(none.choices[0].message.tool_calls, undefined);
+    assert.ok(!none.choices[0].message.content.includes('<tool_call>'));
+    const auto = await openai.chat.completions.create(ask());
+    if (auto.choices[0].finish_reason === 'tool_calls') isCity(JSON.parse(auto.choices[0].message.tool_calls[0].function.arguments));
+    for (let seed = 0; seed < 6; seed++) {
+        const r = await openai.chat.completions.create(ask({ tools: [weather, clock], tool_choice: 'required', parallel_tool_calls: false, temperature: 1, seed, messages: [{ role: 'user', content: 'Weather in Rome, and the time?' }] }));
+        assert.equal(r.choices[0].message.tool_calls.length, 1);
+    }
+    const allowed = await openai.chat.completions.create(ask({ tools: [weather, clock], tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [{ type: 'function', function: { name: 'get_time' } }] } } }));
+    assert.ok(allowed.choices[0].message.tool_calls.every((c) => c.function.name === 'get_time'));
+});
+
+test('openai: the same seed gives the same calls; refusals name the field', async () => {
+    const body = ask({ tool_choice: 'required', temperature: 1, seed: 11, n: 2 });
+    const [a, b] = [await openai.chat.completions.create(body), await openai.chat.completions.create(body)];
+    const strip = (r) => r.choices.map((c) => c.message.tool_calls.map((t) => [t.function.name, t.function.arguments]));
+    assert.deepEqual(strip(a), strip(b));
+    const ids = a.choices.flatMap((c) => c.message.tool_calls.map((t) => t.id));
+    assert.equal(new Set(ids).size, ids.length);
+    const rows = [
+        [{ tools: [weather, weather] }, 'tools[1].function.name'],
+        [{ tools: [{ type: 'custom', custom: { name: 'x' } }] }, 'tools[0].type'],
+        [{ tools: undefined, tool_choice: 'required' }, 'tool_choice'],
+        [{ tool_choice: { type: 'function', function: { name: 'nope' } } }, 'tool_choice'],
+        [{ tools: [{ type: 'function', function: { name: 'f', parameters: { type: 'object', properties: { a: { $ref: '#/nowhere' } } } } }] }, 'tools[0].function.parameters/properties/a/$ref'],
+        [{ messages: [{ role: 'user', content: 'x' }, { role: 'assistant', tool_calls: [{ id: 'a', type: 'function', function: { name: 'f', arguments: '[' } }] }] }, 'messages[1].tool_calls[0]'],
+        [{ messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].tool_call_id'],
+    ];
+    for (const [more, param] of rows)
+        await assert.rejects(openai.chat.completions.create(ask(more)), (e) => {
+            assert.equal(e.status, 400, param);
+            assert.equal(e.param, param);
+            return true;
+        });
+});
+
+test('openai: tools count into the prompt, and its error has both numbers', async () => {
+    const bare = await openai.chat.completions.create(ask({ tools: undefined, max_tokens: 1 }));
+    const with1 = await openai.chat.completions.create(ask({ max_tokens: 1 }));
+    const with2 = await openai.chat.completions.create(ask({ tools: [weather, clock], max_tokens: 1 }));
+    assert.ok(bare.usage.prompt_tokens < with1.usage.prompt_tokens && with1.usage.prompt_tokens < with2.usage.prompt_tokens);
+    const many = Array.from({ length: 200 }, (_, i) => ({ type: 'function', function: { ...weather.function, name: `tool_${i}`, description: 'word '.repeat(40) } }));
+    await assert.rejects(openai.chat.completions.create(ask({ tools: many })), (e) => e.status === 400 && e.code === 'context_length_exceeded' && /\d+ tokens.* \d+ tokens/.test(e.message));
+});
+
+test('openai: thinking is told apart, counted, hidden or left in the text', async () => {
+    const body = ask({ tools: undefined, messages: [{ role: 'user', content: 'What is 12 + 7?' }], chat_template_kwargs: { enable_thinking: true } });
+    const r = await openai.chat.completions.create(body);
+    const { content, reasoning_content: thought } = r.choices[0].message;
+    assert.ok(thought.length > 0 && content.length > 0);
+    assert.ok(!/<\/?think>/.test(thought + content));
+    assert.ok(r.usage.completion_tokens_details.reasoning_tokens > 0);
+    assert.ok(r.usage.completion_tokens_details.reasoning_tokens < r.usage.completion_tokens);
+    let streamed = '', said = '';
+    for await (const chunk of await openai.chat.completions.create({ ...body, stream: true })) {
+        streamed += chunk.choices[0]?.delta.reasoning_content ?? '';
+        said += chunk.choices[0]?.delta.content ?? '';
+    }
+    assert.deepEqual([streamed, said], [thought, content]);
+    const hidden = await openai.chat.completions.create({ ...body, include_reasoning: false });
+    assert.deepEqual([hidden.choices[0].message.reasoning_content, hidden.choices[0].message.content], [undefined, content]);
+    const raw = await openai.chat.completions.create({ ...body, parse_reasoning: false });
+    assert.equal(raw.choices[0].message.reasoning_content, undefined);
+    assert.ok(raw.choices[0].message.content.startsWith(thought) && raw.choices[0].message.content.includes('</think>'));
+    const off = await openai.chat.completions.create({ ...body, chat_template_kwargs: { enable_thinking: false } });
+    assert.equal(off.choices[0].message.reasoning_content, undefined);
+});
+
+test('openai: thinking goes before a call', async () => {
+    const r = await openai.chat.completions.create(ask({ tool_choice: 'required', chat_template_kwargs: { enable_thinking: true }, max_tokens: 300 }));
+    if (r.choices[0].finish_reason === 'length') return;
+    assert.ok(r.choices[0].message.reasoning_content.length > 0);
+    isCity(JSON.parse(r.choices[0].message.tool_calls[0].function.arguments));
+});
+
+const anthropicTool = { name: 'get_weather', description, input_schema: parameters };
+const anthropicAsk = (more = {}) => ({ model: 'tiny', max_tokens: 200, messages: [{ role: 'user', content: question }], tools: [anthropicTool], ...more });
+
+test('anthropic: a call, its result, streamed and not', async () => {
+    for (const tool_choice of [{ type: 'any' }, { type: 'tool', name: 'get_weather' }]) {
+        const r = await anthropic.messages.create(anthropicAsk({ tool_choice }));
+        assert.equal(r.stop_reason, 'tool_use');
+        const [block] = r.content;
+        assert.equal(block.type, 'tool_use');
+        assert.match(block.id, /^toolu_/);
+        isCity(block.input);
+        const next = await anthropic.messages.create(anthropicAsk({
+            messages: [{ role: 'user', content: question }, { role: 'assistant', content: r.content }, { role: 'user', content: [{ type: 'tool_result', tool_use_id: block.id, content: '{"temp": 4}' }] }],
+        }));
+        assert.ok(['end_turn', 'tool_use', 'max_tokens'].includes(next.stop_reason));
+        const streamed = await anthropic.messages.stream(anthropicAsk({ tool_choice })).finalMessage();
+        assert.equal(streamed.stop_reason, 'tool_use');
+        isCity(streamed.content[0].input);
+    }
+    await assert.rejects(anthropic.messages.create(anthropicAsk({ tool_choice: { type: 'tool', name: 'nope' } })), (e) => e.status === 400);
+    const none = await anthropic.messages.create(anthropicAsk({ tool_choice: { type: 'none' } }));
+    assert.ok(none.content.every((b) => b.type === 'text'));
+    const { input_tokens } = await anthropic.messages.countTokens({ model: 'tiny', messages: anthropicAsk().messages, tools: [anthropicTool] });
+    const used = await anthropic.messages.create(anthropicAsk());
+    assert.equal(used.usage.input_tokens + used.usage.cache_read_input_tokens, input_tokens);
+});
+
+test('anthropic: thinking blocks', async () => {
+    const body = { model: 'tiny', max_tokens: 2000, thinking: { type: 'adaptive' }, messages: [{ role: 'user', content: 'What is 12 + 7?' }] };
+    for (const r of [await anthropic.messages.create(body), await anthropic.messages.stream(body).finalMessage()]) {
+        assert.equal(r.content[0].type, 'thinking');
+        assert.ok(r.content[0].thinking.length > 0);
+        assert.equal(r.content[1].type, 'text');
+        assert.ok(!/<\/?think>/.test(JSON.stringify(r.content)));
+    }
+});
+
+test('zylon: a call in one piece, results in either role', async () => {
+    const body = { messages: [{ role: 'user', content: question }], tools: [{ name: 'get_weather', description, inputSchema: parameters }], tool_choice: { type: 'any' }, temperature: 0 };
+    const whole = JSON.parse((await post('/api/gpt/v1/messages', body)).text);
+    assert.equal(whole.stop_reason, 'tool_use');
+    const [block] = whole.content;
+    isCity(block.input);
+    const stream = (await post('/api/gpt/v1/messages', { ...body, stream: true })).text;
+    const deltas = [...stream.matchAll(/^data: (.*input_json_delta.*)$/gm)].map((m) => JSON.parse(m[1]).delta);
+    assert.equal(deltas.length, 1);
+    assert.deepEqual(JSON.parse(deltas[0].partial_json), deltas[0].partial_json_obj);
+    isCity(deltas[0].partial_json_obj);
+    for (const result of [{ role: 'user', content: [{ type: 'tool_result', tool_use_id: block.id, content: '4 C' }] }, { role: 'assistant', content: [{ type: 'tool_result', tool_use_id: block.id, content: [{ type: 'text', text: '4 C' }] }] }]) {
+        const r = await post('/api/gpt/v1/messages', { ...body, tool_choice: { type: 'auto' }, messages: [...body.messages, { role: 'assistant', content: whole.content }, result] });
+        assert.equal(r.status, 200, r.text);
+    }
+    const demanded = JSON.parse((await post('/api/gpt/v1/messages', { ...body, tool_choice: undefined, response_format: { type: 'tool_call', name: 'get_weather' } })).text);
+    assert.equal(demanded.stop_reason, 'tool_use');
+});
+
+const aiTools = (seen) => ({ get_weather: tool({ description, inputSchema: jsonSchema(parameters), execute: async (args) => (seen.push(args), { temp: 4 }) }) });
+
+test('friendli: the provider runs a tool and goes on, plain and streamed', async () => {
+    const settings = { model: friendli('tiny'), prompt: question, temperature: 0, toolChoice: 'required', stopWhen: stepCountIs(1), maxRetries: 0 };
+    const seen = [];
+    const r = await generateText({ ...settings, tools: aiTools(seen) });
+    assert.equal(r.finishReason, 'tool-calls');
+    assert.equal(r.toolCalls[0].toolName, 'get_weather');
+    const streamed = streamText({ ...settings, tools: aiTools(seen) });
+    for await (const part of streamed.fullStream) assert.notEqual(part.type, 'error', JSON.stringify(part));
+    assert.deepEqual((await streamed.toolCalls).map((c) => c.input), r.toolCalls.map((c) => c.input));
+    assert.ok(seen.length >= 2);
+    seen.forEach(isCity);
+    const two = await generateText({ ...settings, toolChoice: 'auto', stopWhen: stepCountIs(3), tools: aiTools([]) });
+    assert.ok(two.steps.length >= 1);
+});
+
+test('friendli: parsed thinking; combinations that contradict', async () => {
+    const thinking = { model: 'tiny', temperature: 0, messages: [{ role: 'user', content: 'What is 12 + 7?' }], chat_template_kwargs: { enable_thinking: true }, parse_reasoning: true };
+    const r = JSON.parse((await post('/serverless/v1/chat/completions', thinking)).text);
+    assert.ok(r.choices[0].message.reasoning_content.length > 0 && r.usage.completion_tokens_details.reasoning_tokens > 0);
+    const stream = (await post('/serverless/v1/chat/completions', { ...thinking, stream: true })).text;
+    const first = JSON.parse(/^data: (.*)$/m.exec(stream)[1]).choices[0].delta;
+    assert.equal(first.role, 'assistant');
+    assert.ok(first.reasoning_content.length > 0 && !('content' in first));
+    const none = JSON.parse((await post('/serverless/v1/chat/completions', ask({ tool_choice: 'none', max_tokens: 1 }))).text);
+    const bare = JSON.parse((await post('/serverless/v1/chat/completions', ask({ tools: undefined, max_tokens: 1 }))).text);
+    assert.equal(none.usage.prompt_tokens, bare.usage.prompt_tokens, 'tools that cannot be called are not shown');
+    for (const [more, param] of [[{ min_tokens: 3 }, 'min_tokens'], [{ tool_choice: { type: 'function', function: { name: 'no' } } }, 'tool_choice']]) {
+        const e = await post('/serverless/v1/chat/completions', ask(more));
+        assert.equal(e.status, 422);
+        assert.equal(JSON.parse(e.text).error.param, param);
+    }
+});
+
+test('ollama: a call as an object, thinking apart', async () => {
+    const call = await ollama.chat({ model: 'tiny', messages: [{ role: 'user', content: question }], tools: [weather], options: { temperature: 0 } });
+    for (const c of call.message.tool_calls ?? []) isCity(c.function.arguments);
+    const next = await ollama.chat({
+        model: 'tiny', tools: [weather], options: { temperature: 0 },
+        messages: [{ role: 'user', content: question }, { role: 'assistant', content: '', tool_calls: [{ function: { name: 'get_weather', arguments: { city: 'Oslo' } } }] }, { role: 'tool', tool_name: 'get_weather', content: '4 C' }],
+    });
+    assert.ok(next.message.content.length > 0);
+    const thought = await ollama.chat({ model: 'tiny', messages: [{ role: 'user', content: 'What is 12 + 7?' }], think: true, options: { temperature: 0 } });
+    assert.ok(thought.message.thinking.length > 0 && thought.message.content.length > 0);
+    const quiet = await ollama.chat({ model: 'tiny', messages: [{ role: 'user', content: 'What is 12 + 7?' }], think: false, options: { temperature: 0 } });
+    assert.equal(quiet.message.thinking, undefined);
+    const shown = await ollama.show({ model: 'tiny' });
+    assert.ok(shown.capabilities.includes('tools') && shown.capabilities.includes('thinking'));
+});
+
+test('nugen and pawa: calls in their words', async () => {
+    const nugen = JSON.parse((await post('/inference/chat_text', ask({ tool_choice: 'required' }))).text);
+    assert.equal(nugen.choices[0].finish_reason, 'tool_calls');
+    isCity(JSON.parse(nugen.choices[0].message.tool_calls[0].function.arguments));
+    const pawa = JSON.parse((await post('/v1/chat/request', ask({ tool_choice: 'required' }))).text).data.request[0];
+    assert.equal(pawa.finish_reason, 'tool');
+    assert.equal(pawa.message.content, '');
+    assert.equal(pawa.message.tool_calls.length, 1);
+    isCity(JSON.parse(pawa.message.tool_calls[0].function.arguments));
+    const next = await post('/v1/chat/request', ask({ messages: [{ role: 'user', content: question }, pawa.message, { role: 'tool', tool_call_id: pawa.message.tool_calls[0].id, content: '4 C' }] }));
+    assert.equal(next.status, 200, next.text);
+});
+
+test('paddler: raw in the older shape, parsed in the current one', async () => {
+    const body = {
+        add_generation_prompt: true, enable_thinking: false, max_tokens: 80, tools: [weather],
+        conversation_history: [{ role: 'user', content: question }],
+    };
+    const kinds = async (more) => (await post('/api/v1/continue_from_conversation_history', { ...body, ...more })).text.trim().split('\n').map((l) => JSON.parse(l).Response.response.GeneratedToken);
+    const older = (await kinds({})).map((g) => g.Token ?? '').join('');
+    const current = await kinds({ parse_tool_calls: true });
+    if (older.includes('<tool_call>')) assert.match(older, /<tool_call>\s*\{"name": "get_weather", "arguments": \{/);
+    const parsed = current.find((g) => g.ToolCallParsed)?.ToolCallParsed;
+    for (const c of parsed ?? []) isCity(c.arguments.ValidJson);
+    const thinking = await kinds({ tools: undefined, parse_tool_calls: false, enable_thinking: true, conversation_history: [{ role: 'user', content: 'What is 12 + 7?' }] });
+    assert.ok(thinking.some((g) => g.ReasoningToken) && thinking.some((g) => g.ContentToken));
+    assert.ok(thinking.at(-1).Done.usage.reasoning_tokens > 0);
+    assert.ok(!thinking.some((g) => /<\/?think>/.test(g.ReasoningToken ?? g.ContentToken ?? '')));
+});
