@@ -64,6 +64,28 @@ static void on_gone(struct http_req *r, void *arg)
     talk_drop(arg, true);
 }
 
+/* "true" in the header or the query. */
+static bool wishes(const struct http_req *r, const char *header, const char *query)
+{
+    str wish;
+    return (http_header(r, header, &wish) && str_eqc(wish, "true")) ||
+           (http_query(r, query, &wish) && str_eqc(wish, "true"));
+}
+
+/* To whom asks for it: what the prefix cache had of the prompt, and where the nearest text in it
+ * differs.  Of one team's own texts. */
+static void explain_cache(struct talk *t)
+{
+    size_t reused, common;
+    char text[96];
+    if (!t->run || !wishes(t->req, "X-Confab-Explain", "explain") ||
+        !run_prefix(t->run, &reused, &common))
+        return;
+    snprintf(text, sizeof text, "prompt=%zu, reused=%zu, equal=%zu", run_n_prompt(t->run), reused,
+             common);
+    http_set_header(t->req, "X-Confab-Cache", text);
+}
+
 static void set_times(struct talk *t)
 {
     char ms[32];
@@ -73,6 +95,7 @@ static void set_times(struct talk *t)
         snprintf(ms, sizeof ms, "%zu", run_n_evicted(t->run));
         http_set_header(t->req, "X-Confab-Evicted-Messages", ms);
     }
+    explain_cache(t);
 }
 
 /* The error as this wire's client is to hear it. */
@@ -282,14 +305,6 @@ static void on_room(struct http_req *r, void *arg)
     (void)r;
     if (t->stream)
         follow_stream(t);
-}
-
-/* "true" in the header or the query. */
-static bool wishes(const struct http_req *r, const char *header, const char *query)
-{
-    str wish;
-    return (http_header(r, header, &wish) && str_eqc(wish, "true")) ||
-           (http_query(r, query, &wish) && str_eqc(wish, "true"));
 }
 
 static struct talk *talk_new(struct dialect *d, struct http_req *r, const struct route *route,

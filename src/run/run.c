@@ -620,6 +620,10 @@ static void take_piece(struct sched_piece *piece)
         break;
     case SCHED_STARTED:
         run->runs->retry = true; // a place in the queue became free
+        if (!run->started) {
+            run->n_reused = piece->n_cached;
+            run->n_common = piece->n_common;
+        }
         if (!run->started)
             run_append(run, (struct chat_event){.what = CHAT_STARTED,
                                                 .usage = {.n_prompt = run->n_prompt}});
@@ -722,6 +726,13 @@ bool run_is_over(const struct run *run)
 size_t run_n_prompt(const struct run *run)
 {
     return run->n_prompt;
+}
+
+bool run_prefix(const struct run *run, size_t *n_reused, size_t *n_common)
+{
+    *n_reused = run->n_reused;
+    *n_common = run->n_common;
+    return run->started;
 }
 
 size_t run_n_evicted(const struct run *run)

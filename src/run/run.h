@@ -170,7 +170,10 @@ int64_t run_created_ms(const struct run *run); // since 1970
 /* The log: event i of n, i from 0; NULL past the end. */
 const struct chat_event *run_event(const struct run *run, size_t i);
 bool run_is_over(const struct run *run);
-size_t run_n_prompt(const struct run *run);  // tokens, all prompts; 0 until prepared
+size_t run_n_prompt(const struct run *run); // tokens, all prompts; 0 until prepared
+/* Of the first prompt's tokens: how many came from the prefix cache, and how many are equal to the
+ * nearest text in it (behind them the two differ).  False: nothing has been computed yet. */
+bool run_prefix(const struct run *run, size_t *n_reused, size_t *n_common);
 size_t run_n_evicted(const struct run *run); // earlier messages that left for truncate_to
 
 /* A word of the dialect that began the run, kept with it ("openai.chat"). */

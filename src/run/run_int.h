@@ -71,8 +71,9 @@ struct run {
     bool preparing;       // a prep worker has it
     _Atomic bool dropped; // the worker may skip it (relaxed: only a wish)
     struct err prep_error;
-    struct run_part *parts; // [n_parts]
-    size_t n_parts, n_jobs; // jobs that have not ended
+    struct run_part *parts;    // [n_parts]
+    size_t n_parts, n_jobs;    // jobs that have not ended
+    size_t n_reused, n_common; // of the first prompt: from the cache; equal to the nearest in it
     size_t n_prompt, n_evicted;
 
     struct grams_of grams;

@@ -143,6 +143,29 @@ int prefix_match(struct prefix *p, str tenant, const int32_t *tokens, int n, int
     return found;
 }
 
+int prefix_common(struct prefix *p, str tenant, const int32_t *tokens, int n)
+{
+    struct tenant *t = find_tenant(p, tenant, false);
+    if (!t)
+        return 0;
+    struct node *last = NULL, *c;
+    bool taken;
+    int at = 0;
+    for (; at + ENGINE_BLOCK <= n; at += ENGINE_BLOCK, last = c)
+        if (!(c = find_child(p, last ? last->serial : t->serial, tokens + at, &taken)))
+            break;
+    uint64_t parent = last ? last->serial : t->serial;
+    int best = 0; // of the block that differs
+    for (c = p->newest; c; c = c->older) {
+        int k = 0;
+        while (c->key.parent == parent && k < ENGINE_BLOCK && at + k < n &&
+               c->tokens[k] == tokens[at + k])
+            k++;
+        best = int_max(best, k);
+    }
+    return at + best;
+}
+
 void prefix_insert(struct prefix *p, str tenant, const int32_t *tokens, int n,
                    const int32_t *blocks)
 {

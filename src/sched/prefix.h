@@ -22,6 +22,10 @@ void prefix_free(struct prefix *p); // gives all blocks back
 int prefix_match(struct prefix *p, str tenant, const int32_t *tokens, int n, int from,
                  int32_t *blocks, int max);
 
+/* How many of the first tokens stand in the cache in this order, cut into blocks or not: where the
+ * nearest cached text differs from this one.  Cost: a look at every block. */
+int prefix_common(struct prefix *p, str tenant, const int32_t *tokens, int n);
+
 /* Remembers the whole blocks of tokens[0 .. n): blocks[i] holds tokens i*ENGINE_BLOCK and on. */
 void prefix_insert(struct prefix *p, str tenant, const int32_t *tokens, int n,
                    const int32_t *blocks);

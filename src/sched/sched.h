@@ -72,6 +72,8 @@ struct sched_piece {
     int n_tokens;    // SCHED_TEXT: tokens behind this text; SCHED_FINISHED: tokens of the choice
     int32_t token;   // SCHED_FINISH_END: the token that ended the turn
     size_t position; // SCHED_WAITING, SCHED_PROGRESS
+    size_t n_cached, n_common; // SCHED_STARTED: tokens of the prompt that came from the cache; that
+                               // are equal to the nearest text in it
     // SCHED_TEXT: [n_tokens] those behind this text.  SCHED_FINISHED: [n_listed] those behind no
     // text: hidden control tokens, a stop text's, the ending one.
     struct sched_token *tokens;
@@ -143,6 +145,7 @@ struct sched_request {
 struct sched_stats {
     uint64_t submitted_ms, admitted_ms, started_ms, ended_ms; // clock_mono_ms; 0: never
     size_t n_prompt, n_cached, n_output;                      // tokens, all choices
+    size_t n_common; // first tokens of the prompt that the nearest cached text has too
 };
 
 /* Starts the engine thread.  engine, tok and out are borrowed until sched_close.

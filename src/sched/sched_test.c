@@ -263,6 +263,40 @@ static void sched_prefixes_are_found_again_by_their_owner(void **state)
     world_close(&w);
 }
 
+/* The first difference from what is cached is told to the token. */
+static void sched_tells_where_a_prompt_leaves_the_cache(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    int32_t prompt[200];
+    sc.n_ctx = 512;
+    world_open(&w, sc, 2048);
+    static const int at[] = {200, 0, 1, 31, 32, 33, 100, 191, 192, 199};
+    for (size_t i = 0; i < COUNT(at); i++) {
+        for (int k = 0; k < 200; k++) // the first is cached: later ones leave it at at[i]
+            prompt[k] = k < at[i] ? k % 50 : 60 + (int32_t)i;
+        struct sched_request sr = world_request(prompt, 200, 1, 1);
+        struct err e;
+        sr.tenant = STR("a");
+        struct sched_job *j = sched_submit(w.sched, &sr, NULL, &e);
+        assert_non_null(j);
+        for (bool ended = false; !ended;) {
+            struct sched_piece *p = queue_pop(w.out, 60000);
+            assert_non_null(p);
+            if (p->what == SCHED_STARTED) {
+                int known = i == 0 ? 0 : int_min(at[i], 192); // whole blocks are remembered
+                assert_int_equal(p->n_common, known);
+                assert_int_equal(p->n_cached, known / 32 * 32);
+            }
+            ended = p->what == SCHED_ENDED;
+            sched_piece_free(p);
+        }
+        sched_job_free(j);
+    }
+    world_close(&w);
+}
+
 static void sched_stop_texts_cut_the_answer(void **state)
 {
     (void)state;
@@ -433,6 +467,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_close_ends_what_is_live),
     cmocka_unit_test(sched_refuses_what_cannot_be),
     cmocka_unit_test(sched_prefixes_are_found_again_by_their_owner),
+    cmocka_unit_test(sched_tells_where_a_prompt_leaves_the_cache),
     cmocka_unit_test(sched_stop_texts_cut_the_answer),
     cmocka_unit_test(sched_choices_can_have_seeds_of_their_own),
     cmocka_unit_test(sched_further_tokens_can_end_an_answer),

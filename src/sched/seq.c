@@ -73,6 +73,9 @@ void sched_seq_reuse(struct sched *s, struct seq *q)
 {
     if (q->kv.n_blocks * ENGINE_BLOCK != q->n_computed)
         return;
+    struct sched_job *j = q->job;
+    if (q->n_computed == 0 && !j->started && q->choice == 0)
+        j->stats.n_common = (size_t)prefix_common(s->prefix, j->tenant, j->prompt, j->n_prompt);
     // At least the last token is computed, for its logits.
     int32_t blocks[64];
     int left = (q->n_tokens - 1 - q->n_computed) / ENGINE_BLOCK, n;

@@ -215,7 +215,10 @@ void sched_start_job(struct sched *s, struct sched_job *j)
 {
     j->started = true;
     j->stats.started_ms = clock_mono_ms();
-    sched_emit(s, sched_piece_new(j, SCHED_STARTED, 0));
+    struct sched_piece *p = sched_piece_new(j, SCHED_STARTED, 0);
+    p->n_cached = j->stats.n_cached;
+    p->n_common = j->stats.n_common;
+    sched_emit(s, p);
 }
 
 /* All choices begin with the logits behind the prompt; the others share its blocks. */

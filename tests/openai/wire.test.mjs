@@ -62,6 +62,20 @@ test('the same request gives the same bytes whatever runs beside it', async () =
     assert.deepEqual(together, alone);
 });
 
+test('the prefix cache explains itself when asked', async () => {
+    const ask = (text, more = {}) => fetch(server.url + '/v1/completions', {
+        method: 'POST', headers: { ...json, 'X-Confab-Explain': 'true', ...more },
+        body: JSON.stringify({ model: 'tiny', prompt: text, max_tokens: 2 }),
+    });
+    const text = 'explain this to me '.repeat(20);
+    const told = async (r) => (r.headers.get('x-confab-cache') ?? '').match(/\d+/g)?.map(Number);
+    const [prompt] = await told(await ask(text));
+    const [again, reused, equal] = await told(await ask(text));
+    assert.equal(again, prompt);
+    assert.ok(reused > 0 && reused % 32 === 0 && reused < prompt && equal >= reused && equal <= prompt);
+    assert.equal((await ask(text, { 'X-Confab-Explain': 'false' })).headers.get('x-confab-cache'), null);
+});
+
 test('a full queue answers 429 with Retry-After', async () => {
     const other = await startServer({ endless: true, args: ['--max-seqs', '4', '--queue', '8'] });
     const c = new AbortController();
