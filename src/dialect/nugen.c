@@ -44,7 +44,7 @@ static const struct field chat_fields[] = {
     {"parallel_tool_calls", FIELD_BOOL, AT(parallel)},
     {"reasoning", FIELD_OBJECT, AT(reasoning),
      .note = "`effort` and `enabled` reach the template, `exclude` leaves thinking out; "
-             "`max_tokens` is refused"},
+             "`max_tokens` bounds it"},
     {"context_length_exceeded_behavior", FIELD_STR, AT(overflow),
      .note = "`truncate`; `error` is refused"},
 };
