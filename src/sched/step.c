@@ -383,7 +383,8 @@ bool sched_step(struct sched *s)
             s->active[a]->seqs[c].n_draft = 0;
         }
 
-    bool replayed = replay_all(s) | take_forced(s);
+    bool replayed = replay_all(s);
+    replayed = take_forced(s) || replayed;
     int n_decode = add_decodes(s);
     int n_rows = add_prompts(s, n_decode);
     if (n_rows == 0)

@@ -146,7 +146,7 @@ test('bodies are read strictly', async () => {
         message({ role: 'user', content: [{ type: 'audio', text: 'x' }] }), message({ role: 'user', content: [{ type: 'text', text: 'x', more: 1 }] }),
         message({ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:,', detail: 'low' } }] }),
         tool({ strict: true }), tool({ parameters: {} }), tool({ name: null }), params({ $defs: {} }), params({ required: ['harbour'] }), params({ required: 'port' }),
-        chat({ grammar: 'x' }), chat({ grammar: { type: 'gbnf', grammar: 'root ::= "a"' } }),
+        chat({ grammar: 'x' }), chat({ grammar: { type: 'gbnf' } }),
     ];
     for (const b of bad) {
         const r = await post(CHAT, b);

@@ -4,17 +4,19 @@ import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { startServer, until } from '../openai/harness.mjs';
 
-let server;
+let server, endless; // the second one's answers do not end by themselves
 before(async () => {
+    endless = await startServer({ endless: true, args: ['--max-seqs', '4'] });
     server = await startServer({ args: ['--max-seqs', '4', '--ctx', '512'] });
 });
 after(async () => {
     assert.equal(await server.stop(), 0, server.log());
+    assert.equal(await endless.stop(), 0, endless.log());
 });
 
 const PATH = '/api/v1/inference_socket';
-const open = async (query = '', options = {}) => {
-    const ws = new WebSocket(server.url.replace('http', 'ws') + PATH + query, options);
+const open = async (query = '', options = {}, to = server) => {
+    const ws = new WebSocket(to.url.replace('http', 'ws') + PATH + query, options);
     const got = [];
     const wake = [];
     ws.on('message', (data, binary) => {
@@ -38,7 +40,7 @@ const chat = (id, more = {}) => ({ Request: { id, request: { ContinueFromConvers
 const raw = (id, max_tokens, raw_prompt = 'Once') => ({ Request: { id, request: { ContinueFromRawPrompt: { max_tokens, raw_prompt } } } });
 const of = (id) => (m) => (m.Response ?? m.Error).request_id === id;
 const ended = (id) => (m) => of(id)(m) && (m.Error || m.Response.response.GeneratedToken === 'Done' || m.Response.response.GeneratedToken.Done);
-const idle = () => until(async () => (await server.metric('active')) === 0 && (await server.metric('runs_live')) === 0, 'no active run');
+const idle = (of = server) => until(async () => (await of.metric('active')) === 0 && (await of.metric('runs_live')) === 0, 'no active run');
 
 test('two requests side by side, each under its own id, in the older shape', async () => {
     const s = await open();
@@ -69,14 +71,14 @@ test('the current shape is had by query, header or field', async () => {
 });
 
 test('StopRespondingTo ends one request and leaves the others', async () => {
-    const s = await open();
+    const s = await open('', {}, endless);
     s.say(raw('long', 100000));
     await s.seen(of('long'));
     s.say(raw('short', 2));
     await s.seen(ended('short'));
     s.say({ Notification: { StopRespondingTo: 'nobody' } });
     s.say({ Notification: { StopRespondingTo: 'long' } });
-    await idle();
+    await idle(endless);
     s.say(raw('next', 1)); // the id is free, the socket works
     await s.seen(ended('next'));
     const stopped = s.got.filter(of('long'));
@@ -88,16 +90,16 @@ test('StopRespondingTo ends one request and leaves the others', async () => {
 });
 
 test('an id that is running is refused, and the first request goes on', async () => {
-    const s = await open(), other = await open();
+    const s = await open('', {}, endless), other = await open('', {}, endless);
     s.say(raw('x', 100000));
     await s.seen(of('x'));
     s.say(raw('x', 1));
     await s.seen((m) => m.Error?.request_id === 'x' && m.Error.error.code === 400);
     other.say(raw('x', 1)); // another connection's ids are its own
     await other.seen(ended('x'));
-    assert.equal(await server.metric('runs_live'), 1);
+    assert.equal(await endless.metric('runs_live'), 1);
     s.ws.terminate(); // and a client that drops stops its work
-    await idle();
+    await idle(endless);
     other.ws.close();
 });
 
