@@ -123,6 +123,38 @@ static void sched_constrained_answers_keep_their_form(void **state)
     assert_true(complete > 20);
 }
 
+/* Asked to, an answer takes the shortest way to its end before its tokens run out. */
+static void sched_demanded_answers_end_in_time(void **state)
+{
+    (void)state;
+    struct shop s;
+    struct sched_conf sc = sched_conf_default();
+    struct result r[24];
+    int32_t prompt[128];
+    int all = 0;
+    sc.n_ctx = 512;
+    shop_open(&s, sc, 8192);
+    for (int i = 0; i < 24; i++) {
+        size_t n = world_prompt(&s.w, i % 8, prompt);
+        struct sched_request sr = request(prompt, n, i % 3 == 0 ? 0 : 40 + i, i);
+        sr.gram = i % 2 ? s.record : s.object;
+        sr.in_time = true;
+        sr.want_logprobs = i % 4 == 0;
+        world_submit(&s.w, &sr, &r[i]);
+    }
+    world_finish(&s.w, r, 24);
+    for (int i = 0; i < 24; i++) {
+        if (r[i].error.code != ERR_NONE)
+            fail_msg("%s", r[i].error.msg);
+        assert_int_equal(r[i].finish[0], SCHED_FINISH_END);
+        check_object(&r[i], 0, i % 2 ? "record" : "object");
+        all++;
+        result_free(&r[i]);
+    }
+    assert_int_equal(all, 24);
+    shop_close(&s);
+}
+
 static void sched_what_is_known_is_not_drawn(void **state)
 {
     (void)state;
@@ -233,6 +265,7 @@ static void sched_constraints_end_where_they_may(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_constrained_answers_keep_their_form),
+    cmocka_unit_test(sched_demanded_answers_end_in_time),
     cmocka_unit_test(sched_what_is_known_is_not_drawn),
     cmocka_unit_test(sched_constraints_end_where_they_may),
 };
