@@ -14,7 +14,7 @@
 
 #define ROUNDS     16 // tables of bits for so many rounds; lists beyond
 #define SPARSE     64 // fewer than 1 in so many tokens: a list instead of bits
-#define WIDE       64 // letters of a state that is computed early
+#define WIDE       24 // letters of a state that is computed early
 #define WARM_STEPS 3000000
 
 /* A node of the tree before which the rule was complete, after so many rounds. */
@@ -257,23 +257,6 @@ static int letters(const struct gram *g, uint32_t state)
     return width;
 }
 
-void mask_warm(struct gram *g)
-{
-    struct walk probe = {0};
-    uint64_t steps = 0;
-    for (int wide = 1; wide >= 0; wide--)
-        for (uint32_t i = 0; i < g->n_st && steps < (wide ? WARM_STEPS : WARM_STEPS / 4); i++) {
-            int n = letters(g, i);
-            if (n == 0 || (n >= WIDE) != wide)
-                continue;
-            probe.steps = 0;
-            (void)local_of(g, i, &probe);
-            steps += probe.steps + 50;
-        }
-    if (probe.g)
-        walk_fini(&probe);
-}
-
 static void or_mask(uint64_t *mask, const uint64_t *more, size_t words)
 {
     for (size_t i = 0; i < words; i++)
@@ -392,6 +375,46 @@ static const struct local *exit_of(const struct gram *g, uint32_t state, const s
     }
     atomic_fetch_add_explicit(&own->n_local, made->memory + sizeof *x, memory_order_relaxed);
     return made;
+}
+
+/* The exits of the calls that a state makes. */
+static void warm_exits(const struct gram *g, const struct gram_st *s, struct walk *probe,
+                       uint64_t *steps)
+{
+    for (uint32_t k = 0; k < s->n_calls; k++) {
+        struct auto_jump j = g->c[s->calls + k];
+        const struct gram_rule *r = &g->rules[j.arg];
+        if (!r->counted)
+            continue;
+        for (uint32_t i = r->base; i < g->n_st && g->st[i].rule == j.arg; i++) {
+            if ((i != r->start && letters(g, i) < WIDE) || *steps > WARM_STEPS)
+                continue;
+            probe->steps = 0;
+            const struct local *l = local_of(g, i, probe);
+            if (l && l->n_leaves)
+                (void)exit_of(g, i, l, j.to, probe);
+            *steps += probe->steps + 50;
+        }
+    }
+}
+
+void mask_warm(struct gram *g)
+{
+    struct walk probe = {0};
+    uint64_t steps = 0;
+    for (int wide = 1; wide >= 0; wide--)
+        for (uint32_t i = 0; i < g->n_st && steps < (wide ? WARM_STEPS : WARM_STEPS / 4); i++) {
+            int n = letters(g, i);
+            if (n == 0 || (n >= WIDE) != wide)
+                continue;
+            probe.steps = 0;
+            (void)local_of(g, i, &probe);
+            steps += probe.steps + 50;
+        }
+    for (uint32_t i = 0; i < g->n_st && steps < WARM_STEPS; i++)
+        warm_exits(g, &g->st[i], &probe, &steps);
+    if (probe.g)
+        walk_fini(&probe);
 }
 
 /* Tokens of the list that need least..most rounds. */
