@@ -282,6 +282,7 @@ static void place_error(struct chat_grammar *g, const struct gram_vocab *v, stru
         }
     }
     snprintf(e->where, sizeof e->where, "%s", place);
+    err_ctx(e, "'%s'", place); // some clients see the message alone
     if (e->code == ERR_INPUT || e->code == ERR_LIMIT) {
         e->code = ERR_INPUT; // too large a constraint is the client's as well
         err_kind(e, g->r->format == CHAT_FORMAT_GRAMMAR ? "invalid_grammar" : "unsupported_schema");
