@@ -237,20 +237,20 @@ test('what was acknowledged waits for its place; what cannot wait is told so', a
 });
 
 test('who waits for the queue or the prompt hears the dialect\'s own keep-alive', async () => {
-    await open(['--max-seqs', '1', '--keep-alive', '1', '--ctx', '4096']);
+    const other = await startServer({ endless: true, args: ['--max-seqs', '1', '--keep-alive', '1'] });
     const blockers = new AbortController();
-    const gone = Array.from({ length: 8 }, () => fetch(house.url + '/v1/chat/completions', {
+    const gone = Array.from({ length: 8 }, () => fetch(other.url + '/v1/chat/completions', {
         method: 'POST', signal: blockers.signal, headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ messages: hi.messages, max_tokens: 4000, ignore_eos: true }),
+        body: JSON.stringify({ messages: hi.messages, max_tokens: 100000 }),
     }).catch(() => null));
-    await until(async () => (await house.server.metric('active')) === 1 && (await house.server.metric('waiting')) >= 5, 'a queue');
+    await until(async () => (await other.metric('active')) === 1 && (await other.metric('waiting')) >= 5, 'a queue');
     const wants = [
         ['/v1/chat/completions', { messages: hi.messages, max_tokens: 2, stream: true }, /^:\n\n/],
         ['/v1/messages', { ...hi, max_tokens: 2, stream: true }, /event: ping\ndata: \{"type":\s?"ping"\}/],
         ['/serverless/v1/chat/completions', { model: 'tiny', messages: hi.messages, max_tokens: 2, stream: true }, /^: keepalive\n\n/],
     ];
     const answers = await Promise.all(wants.map(async ([path, body, want]) => {
-        const r = await fetch(house.url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+        const r = await fetch(other.url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
         let text = '';
         const reader = r.body.getReader(), decoder = new TextDecoder();
         while (!want.test(text)) {
@@ -264,6 +264,7 @@ test('who waits for the queue or the prompt hears the dialect\'s own keep-alive'
     for (const [path, want, text] of answers) assert.match(text, want, path);
     blockers.abort();
     await Promise.all(gone);
+    assert.equal(await other.stop(), 0, other.log());
 });
 
 test('one server uses a folder; a damaged file is told', async () => {
