@@ -8,54 +8,52 @@
 
 #define FROM_LEFT 192 // tokens left when it is first looked at
 #define WAY_MAX   1024
-#define SLACK     10 // a character may have to be completed first
+#define SLACK     40 // a character, or an optional member, may have been begun
 
-/* Is the answer inside of a string?  Quotes that are not escaped tell. */
-static bool in_string(struct sched *s, const struct seq *q)
+/* Inside of a string, right behind a backslash?  Quotes that are not escaped tell. */
+struct quotes {
+    bool in, escaped;
+};
+
+static void follow(struct quotes *t, str bytes)
 {
-    bool in = false, escaped = false;
-    for (int i = q->job->n_prompt; i < q->n_tokens; i++) {
-        str piece = tok_piece(s->tok, q->tokens[i], false);
-        for (size_t k = 0; k < piece.n; k++) {
-            if (escaped)
-                escaped = false;
-            else if (piece.p[k] == '"')
-                in = !in;
-            else
-                escaped = in && piece.p[k] == '\\';
-        }
+    for (size_t i = 0; i < bytes.n; i++) {
+        if (t->escaped)
+            t->escaped = false;
+        else if (bytes.p[i] == '"')
+            t->in = !t->in;
+        else
+            t->escaped = t->in && bytes.p[i] == '\\';
     }
-    return in;
 }
 
-static bool take(struct gram_state *g, str bytes, bool *in, struct buf *way)
+static bool take(struct gram_state *g, str bytes, struct quotes *t, struct buf *way)
 {
     struct err e;
     if (!gram_accept_bytes(g, bytes, &e))
         return false;
-    for (size_t i = 0; i < bytes.n; i++)
-        *in ^= bytes.p[i] == '"';
+    follow(t, bytes);
     buf_str(way, bytes);
     return true;
 }
 
 /* One step of the way: what must come, else what ends something, else anything. */
-static bool step(struct gram_state *g, bool *in, struct buf *way)
+static bool step(struct gram_state *g, struct quotes *t, struct buf *way)
 {
-    static const char *const inside[] = {"\n</parameter>\n", "\"", "\\"};
+    static const char *const inside[] = {"\n</parameter>\n", "\""};
     static const char *const outside[] = {"\n</parameter>\n", "}", "]", ")", ",", "\"", "0", "1"};
-    const char *const *list = *in ? inside : outside;
-    size_t n = *in ? COUNT(inside) - 1 : COUNT(outside);
+    const char *const *list = t->in ? inside : outside;
+    size_t n = t->in ? COUNT(inside) : COUNT(outside);
     char forced[256], one[1];
     size_t n_forced = gram_only(g, forced, sizeof forced);
     if (n_forced)
-        return take(g, str_n(forced, n_forced), in, way);
+        return take(g, str_n(forced, n_forced), t, way);
     for (size_t i = 0; i < n; i++)
-        if (take(g, str_c(list[i]), in, way))
+        if (take(g, str_c(list[i]), t, way))
             return true;
     for (int c = 0xbf; c >= ' '; c--) { // 0x80 and more complete a character
         one[0] = (char)c;
-        if (c != '\\' && c != 0x7f && take(g, str_n(one, 1), in, way))
+        if (c != '\\' && c != 0x7f && take(g, str_n(one, 1), t, way))
             return true;
     }
     return false;
@@ -65,8 +63,11 @@ static bool step(struct gram_state *g, bool *in, struct buf *way)
 static bool find_way(struct sched *s, const struct seq *q, struct buf *way)
 {
     struct gram_state *g = gram_state_copy(q->guide.gram);
-    bool in = in_string(s, q), out = gram_may_end(g);
-    while (!out && way->n < WAY_MAX && step(g, &in, way))
+    struct quotes t = {false, false};
+    bool out = gram_may_end(g);
+    for (int i = q->job->n_prompt; i < q->n_tokens; i++)
+        follow(&t, tok_piece(s->tok, q->tokens[i], false));
+    while (!out && way->n < WAY_MAX && step(g, &t, way))
         out = gram_may_end(g);
     gram_state_free(g);
     return out;
@@ -87,7 +88,7 @@ int sched_hurry(struct sched *s, struct seq *q)
     bool ok = find_way(s, q, &way);
     span = (struct tok_span){.text = buf_as_str(&way)};
     ok = ok && (way.n == 0 || tok_encode(s->tok, &span, 1, false, &ids, &e));
-    if (ok && (int)ids.n + SLACK >= left) {
+    if (ok && (way.n == 0 || (int)ids.n + SLACK >= left)) { // nothing more is begun now
         size_t at = 0;
         for (; (size_t)got < ids.n && got < (int)COUNT(g->jump); got++) {
             str piece = tok_piece(s->tok, ids.id[got], false);
