@@ -82,6 +82,7 @@ function chatting(name, body) {
         const env = { ...process.env, HOME: home, CONFAB_URL: server.url, TERM: 'xterm', LC_ALL: 'C.UTF-8' };
         const watch = (child) => {
             const got = { out: '', err: '', child };
+            child.stdin.on('error', () => {}); // a program that is through already reads no input
             t.after(() => child.kill('SIGKILL'));
             child.stdout.on('data', (d) => (got.out += d));
             child.stderr.on('data', (d) => (got.err += d));
