@@ -5,7 +5,7 @@
 
 #include "base/buf.h"
 #include "base/rng.h"
-#include "gram/gram.h"
+#include "gram/gram_int.h"
 
 static const char *const fuzz_words[] = {
     "\",", "\":", "\": \"", "\"}", "{\"",  "[[",  "]]",       "\n  ",     "true", "aa", "aaa", "ab",
@@ -32,6 +32,14 @@ static inline const struct gram_vocab *fuzz_vocab(void)
     eog[FUZZ_TOKENS - 1] = true;
     v = gram_vocab_new(fuzz_pieces, NULL, eog, FUZZ_TOKENS);
     return v;
+}
+
+/* A builder that gives up early, or most of the time would go into bombs. */
+static inline struct gram_build *fuzz_build(void)
+{
+    struct gram_build *b = gram_build_new(fuzz_vocab());
+    b->work = GRAM_WORK_MAX - 200000;
+    return b;
 }
 
 /* Draws tokens by mask; some tokens are tried on a copy, which must agree.  True: *out is whole. */

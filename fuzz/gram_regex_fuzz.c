@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err e = {0};
-    struct gram_build *b = gram_build_new(fuzz_vocab());
+    struct gram_build *b = fuzz_build();
     struct gram *g = gram_compile(b, gram_regex(b, str_n((const char *)data, size)), &e);
     gram_build_free(b);
     if (!g && (e.code == ERR_NONE || !e.msg[0]))

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_t *root = json_parse(str_n((const char *)data, size), &e);
     if (!root)
         return 0;
-    struct gram_build *b = gram_build_new(fuzz_vocab());
+    struct gram_build *b = fuzz_build();
     struct gram *g = gram_compile(b, gram_schema(b, root, NULL, GRAM_JSON), &e);
     gram_build_free(b);
     if (!g && (e.code == ERR_NONE || !e.msg[0]))
