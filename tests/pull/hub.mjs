@@ -38,7 +38,7 @@ export async function startHub(repos, hooks = {}) {
         if (hooks.redirect) {
             const bytes = find(path);
             res.writeHead(302, {
-                location: `http://localhost:${cdn.address().port}/${encodeURIComponent(path)}`,
+                location: `http://127.0.0.2:${cdn.address().port}/${encodeURIComponent(path)}`,
                 'x-repo-commit': COMMIT,
                 ...(bytes && {
                     'x-linked-size': bytes.length, 'x-linked-etag': `"${sha256(bytes)}"`, 'x-xet-hash': sha256(COMMIT + path),
@@ -107,8 +107,8 @@ export async function startHub(repos, hooks = {}) {
         res.end(body);
     }
 
-    await Promise.all([hub, cdn].map((s) => new Promise((ok) => s.listen(0, 'localhost', ok))));
-    const url = `http://localhost:${hub.address().port}`;
+    await Promise.all([hub, cdn].map((s) => new Promise((ok) => s.listen(0, '127.0.0.2', ok))));
+    const url = `http://127.0.0.2:${hub.address().port}`;
     return {
         url,
         log,
