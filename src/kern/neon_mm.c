@@ -271,37 +271,6 @@ static const struct {
     [KERN_TYPE_MXFP4] = {unpack_4t, tile_16},
 };
 
-#define CHUNK 64 // tokens whose sums lie on the stack
-
-static void matmul_panel(const struct kern_mat *m, int panel, const uint8_t *x, size_t x_stride,
-                         int n, float *y, size_t y_stride)
-{
-    const struct kern_type_info *info = kern_type_info(m->type);
-    const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
-    const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
-    bool q32 = m->act == KERN_ACT_Q32;
-    struct kern_seg seg;
-    float acc[CHUNK][16];
-    memset(acc, 0, (size_t)n * sizeof acc[0]);
-    for (int k = 0; k < m->cols; k += 256) {
-        seg.n_blocks = int_min(8, (m->cols - k) / 32);
-        paths[m->type].unpack(lines, info->table, &seg);
-        if (q32)
-            unpack_scales32(info, m->type, scales, &seg);
-        else
-            unpack_scales256(info, scales, &seg);
-        for (int t = 0; t < n; t += 4)
-            paths[m->type].tile(&seg, x + (size_t)t * x_stride, x_stride, int_min(4, n - t),
-                                acc[t]);
-        lines += 8 * 64 * (info->low_bits + info->high_bits);
-        scales += (size_t)info->scale_bytes * (q32 ? 8 : 1);
-        x += q32 ? 8 * sizeof(struct kern_x32) : sizeof(struct kern_x256);
-    }
-    int rows = int_min(16, m->rows - 16 * panel);
-    for (int t = 0; t < n; t++)
-        memcpy(y + (size_t)t * y_stride, acc[t], (size_t)rows * sizeof *y);
-}
-
 /* 16 rows of columns k and k + 1 as f32: w[0..3] and w[4..7]. */
 INLINE void load_weights(int type, const uint8_t *lines, int k, float32x4_t *w)
 {
@@ -360,39 +329,8 @@ FLOAT_TILE(tile_f32, KERN_TYPE_F32)
 FLOAT_TILE(tile_f16, KERN_TYPE_F16)
 FLOAT_TILE(tile_bf16, KERN_TYPE_BF16)
 
-static void matmul_float(const struct kern_mat *m, int panel, const uint8_t *x, size_t x_stride,
-                         int n, float *y, size_t y_stride)
-{
-    const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
-    int rows = int_min(16, m->rows - 16 * panel), cols = m->cols + m->cols % 2;
-    for (int t = 0; t < n; t += 2) {
-        float acc[2][16] = {{0}};
-        const uint8_t *xt = x + (size_t)t * x_stride;
-        int nt = int_min(2, n - t);
-        if (m->type == KERN_TYPE_F32)
-            tile_f32(lines, cols, xt, x_stride, nt, acc[0]);
-        else if (m->type == KERN_TYPE_F16)
-            tile_f16(lines, cols, xt, x_stride, nt, acc[0]);
-        else
-            tile_bf16(lines, cols, xt, x_stride, nt, acc[0]);
-        for (int i = 0; i < nt; i++)
-            memcpy(y + (size_t)(t + i) * y_stride, acc[i], (size_t)rows * sizeof *y);
-    }
-}
-
-void kern_neon_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
-                      int n, float *y, size_t y_stride)
-{
-    for (int p = from; p < to; p++)
-        for (int t = 0; t < n; t += CHUNK) {
-            const uint8_t *rows = (const uint8_t *)x + (size_t)t * x_stride;
-            float *out = y + (size_t)t * y_stride + (size_t)p * KERN_PANEL;
-            int count = int_min(CHUNK, n - t);
-            if (m->act == KERN_ACT_F32)
-                matmul_float(m, p, rows, x_stride, count, out, y_stride);
-            else
-                matmul_panel(m, p, rows, x_stride, count, out, y_stride);
-        }
-}
+#define MATMUL       kern_neon_matmul
+#define FLOAT_TOKENS 2
+#include "kern/mm_body.h"
 
 #endif
