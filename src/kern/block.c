@@ -53,12 +53,12 @@ static void put16(uint8_t *p, uint16_t v)
 }
 
 // 32 codes as nibbles: the low ones are weights 0..15, the high ones 16..31.
-static void split_nibbles(const uint8_t *p, uint8_t *u)
+static void split_nibbles(const uint8_t *restrict p, uint8_t *restrict u)
 {
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 16; i++)
         u[i] = p[i] & 15;
+    for (int i = 0; i < 16; i++)
         u[i + 16] = p[i] >> 4;
-    }
 }
 
 static void join_nibbles(const uint8_t *u, uint8_t *p)
@@ -116,10 +116,14 @@ static void join_pairs(const uint8_t *u, uint8_t *p)
 }
 
 // Q4_K and Q5_K: 32 bytes hold 64 weights, the low nibbles first.
-static void split_halves(const uint8_t *p, uint8_t *u)
+static void split_halves(const uint8_t *restrict p, uint8_t *restrict u)
 {
-    for (int i = 0; i < 256; i++)
-        u[i] = p[i / 64 * 32 + i % 32] >> i % 64 / 32 * 4 & 15;
+    for (int run = 0; run < 4; run++, p += 32, u += 64) {
+        for (int i = 0; i < 32; i++)
+            u[i] = p[i] & 15;
+        for (int i = 0; i < 32; i++)
+            u[i + 32] = p[i] >> 4;
+    }
 }
 
 static void join_halves(const uint8_t *u, uint8_t *p)
@@ -149,13 +153,16 @@ static void join_scales3(const int8_t *scale, uint8_t *p)
     }
 }
 
-static void split_q6(const uint8_t *low, const uint8_t *high, uint8_t *u)
+static void split_q6(const uint8_t *restrict low, const uint8_t *restrict high, uint8_t *restrict u)
 {
-    for (int i = 0; i < 256; i++) {
-        int half = i / 128, run = i % 128 / 32, l = i % 32;
-        int lo = low[half * 64 + run % 2 * 32 + l] >> run / 2 * 4 & 15;
-        int hi = high[half * 32 + l] >> run * 2 & 3;
-        u[i] = (uint8_t)(lo | hi << 4);
+    for (int half = 0; half < 2; half++, low += 64, high += 32, u += 128) {
+        for (int i = 0; i < 64; i++)
+            u[i] = low[i] & 15;
+        for (int i = 0; i < 64; i++)
+            u[i + 64] = low[i] >> 4;
+        for (int run = 0; run < 4; run++)
+            for (int i = 0; i < 32; i++)
+                u[32 * run + i] |= (uint8_t)((high[i] >> 2 * run & 3) << 4);
     }
 }
 
