@@ -1,77 +1,16 @@
-/* tools/mcp.c - see mcp.h. */
-#include "tools/mcp.h"
+/* tools/mcp.c - see mcp.h: the protocol, whatever carries it. */
+#include "tools/mcp_int.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "http/sse.h"
-#include "tools/child.h"
-#include "tools/mcp_message.h"
-
-#include <event2/event.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 
 #define PAGES_MAX   100
 #define TOOLS_MAX   1000
 #define UNASKED_MAX 2000 // messages nobody asked for, between two answers
 #define RUBBISH_MAX 100  // lines of a program that are no messages
-#define ATTEMPTS    3    // to come up over HTTP
-#define RESTART_MS  1000 // a program is not started more often
 
 static const char *const versions[] = {"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"};
 #define STATELESS "2026-07-28" // the revision without a handshake
-
-enum state { DOWN, COMING, UP };
-
-struct mcp_request {
-    struct mcp *m;
-    struct mcp_request *next, **link;
-    int64_t id;
-    const char *method;
-    char *tool; // of a call; or NULL
-    json_t *params;
-    json_t *tools; // of a list: pages so far
-    int pages;
-    mcp_done done; // NULL: our own (the handshake)
-    void *arg;
-    struct event *timer;
-    struct http_fetch *fetch;
-    struct http_sse_reader reader;
-    bool sent, again, ended; // again: it has been sent once to a session that was gone
-    json_t *result;          // with `ended`
-    struct err error;
-};
-
-/* Something that is sent and not waited for. */
-struct note {
-    struct mcp *m;
-    struct http_fetch *fetch;
-    struct note *next, **link;
-};
-
-struct mcp {
-    struct mcp_conf conf;
-    char *name, *url, **headers, **argv;
-    enum state state;
-    bool stateless, telling, dead;
-    char version[32];
-    char *session;
-    int64_t next_id;
-    int attempts, n_unasked, n_rubbish;
-    uint64_t started_ms;
-    struct mcp_request *requests; // newest first
-    struct note *notes;
-    struct event *tell, *retry;
-    struct tools_child *child;
-    struct buf line;
-    bool skipping; // the rest of a line that is too long
-    json_t *list;  // a program's tools, until it says that they changed
-};
-
-static void come_up(struct mcp *m);
-static void send_waiting(struct mcp *m);
-static void take_text(struct mcp *m, str text);
 
 static char **copy_list(const char *const *list)
 {
@@ -95,11 +34,8 @@ static void free_list(char **list)
 
 static void request_free(struct mcp_request *r)
 {
-    if (r->fetch)
-        http_fetch_cancel(r->fetch);
-    if (r->timer)
-        event_free(r->timer);
-    http_sse_reader_fini(&r->reader);
+    r->m->transport->drop(r);
+    event_free(r->timer);
     *r->link = r->next;
     if (r->next)
         r->next->link = r->link;
@@ -110,8 +46,7 @@ static void request_free(struct mcp_request *r)
     mem_free(r);
 }
 
-/* Its end; told from the loop. */
-static void end(struct mcp_request *r, json_t *result, const struct err *error)
+void mcp_end(struct mcp_request *r, json_t *result, const struct err *error)
 {
     if (r->ended)
         return;
@@ -127,7 +62,7 @@ static void end(struct mcp_request *r, json_t *result, const struct err *error)
 static void fail_all(struct mcp *m, const struct err *e)
 {
     for (struct mcp_request *r = m->requests; r; r = r->next)
-        end(r, NULL, e);
+        mcp_end(r, NULL, e);
 }
 
 static struct mcp_request *find(struct mcp *m, int64_t id)
@@ -140,17 +75,13 @@ static struct mcp_request *find(struct mcp *m, int64_t id)
 
 static void down(struct mcp *m)
 {
-    m->state = DOWN;
-    tools_child_stop(m->child);
-    m->child = NULL;
-    buf_clear(&m->line);
+    m->state = MCP_DOWN;
+    m->transport->down(m);
     json_decref(m->list);
     m->list = NULL;
-    mem_free(m->session);
-    m->session = NULL;
 }
 
-static void lose(struct mcp *m, const struct err *e)
+void mcp_lose(struct mcp *m, const struct err *e)
 {
     char why[600], name[100];
     log_warn("tools.mcp_lost", "server=%s reason=%s", log_quote(name, sizeof name, str_c(m->name)),
@@ -172,7 +103,6 @@ static struct mcp_request *request_new(struct mcp *m, const char *method, json_t
     r->params = params ? params : json_object();
     r->done = done;
     r->arg = arg;
-    http_sse_reader_init(&r->reader, m->conf.max_message);
     r->timer = evtimer_new(m->conf.base, on_time, r);
     event_add(r->timer, &tv);
     r->next = m->requests;
@@ -209,121 +139,33 @@ static json_t *message_of(const struct mcp *m, const char *method, const json_t 
     return v;
 }
 
-#define HEADERS_MAX 48
-struct headers {
-    const char *list[HEADERS_MAX + 1];
-    char version[64], session[1100], method[128], name[300];
-};
-
-static void make_headers(const struct mcp *m, struct headers *h, const char *method,
-                         const char *tool)
-{
-    size_t n = 0;
-    h->list[n++] = "Content-Type: application/json";
-    h->list[n++] = "Accept: application/json, text/event-stream";
-    if (m->state == UP || m->stateless) {
-        snprintf(h->version, sizeof h->version, "MCP-Protocol-Version: %s", m->version);
-        h->list[n++] = h->version;
-    }
-    if (m->session) {
-        snprintf(h->session, sizeof h->session, "Mcp-Session-Id: %s", m->session);
-        h->list[n++] = h->session;
-    }
-    if (m->stateless && method) {
-        snprintf(h->method, sizeof h->method, "Mcp-Method: %s", method);
-        h->list[n++] = h->method;
-    }
-    if (m->stateless && tool) {
-        snprintf(h->name, sizeof h->name, "Mcp-Name: %s", tool);
-        h->list[n++] = h->name;
-    }
-    for (size_t i = 0; m->headers[i] && n < HEADERS_MAX; i++)
-        h->list[n++] = m->headers[i];
-    h->list[n] = NULL;
-}
-
-static void note_free(struct note *n)
-{
-    *n->link = n->next;
-    if (n->next)
-        n->next->link = n->link;
-    mem_free(n);
-}
-
-static void on_note_done(const struct http_fetched *res, void *arg)
-{
-    (void)res;
-    note_free(arg);
-}
-
-/* Posts or writes what is not waited for. */
+/* Sends what is not waited for. */
 static void send_note(struct mcp *m, const json_t *message, const char *method)
 {
     struct buf text = BUF_INIT(m->conf.max_message);
-    json_write(&text, message, JSON_PLAIN, -1);
-    if (m->child) {
-        buf_char(&text, '\n');
-        tools_child_write(m->child, buf_as_str(&text));
-    } else if (m->url) {
-        struct headers h;
-        make_headers(m, &h, method, NULL);
-        struct note *n = mem_calloc(1, sizeof *n);
-        n->m = m;
-        n->next = m->notes;
-        n->link = &m->notes;
-        if (n->next)
-            n->next->link = &n->next;
-        m->notes = n;
-        n->fetch = http_fetch_start(m->conf.fetcher, &(struct http_fetch_conf){
-                                                         .url = m->url,
-                                                         .headers = h.list,
-                                                         .body = buf_as_str(&text),
-                                                         .timeout_ms = 10000,
-                                                         .max_body = 65536,
-                                                         .on_done = on_note_done,
-                                                         .arg = n,
-                                                     });
-    }
+    struct err e;
+    if (json_write(&text, message, JSON_PLAIN, -1) &&
+        !m->transport->send(m, NULL, method, buf_as_str(&text), &e))
+        log_debug("tools.mcp_note", "server=%s method=%s is not sent", m->name,
+                  method ? method : "");
     buf_free(&text);
 }
-
-static bool on_bytes(str bytes, void *arg);
-static void on_fetched(const struct http_fetched *res, void *arg);
 
 static void send_request(struct mcp_request *r)
 {
     struct mcp *m = r->m;
     struct buf text = BUF_INIT(m->conf.max_message);
+    struct err e;
     r->id = m->next_id++;
     if (r->tool)
         json_object_set_new(r->params, "_meta",
                             json_pack("{s:I}", "progressToken", (json_int_t)r->id));
     json_t *v = message_of(m, r->method, r->params, r->id);
-    struct err e;
     r->sent = true;
-    if (!json_write(&text, v, JSON_PLAIN, -1)) {
-        err_set(&e, ERR_LIMIT, "the arguments are too long");
-        end(r, NULL, &e);
-    } else if (m->child) {
-        buf_char(&text, '\n');
-        if (!tools_child_write(m->child, buf_as_str(&text))) {
-            err_set(&e, ERR_IO, "it reads no more");
-            end(r, NULL, &e);
-        }
-    } else {
-        struct headers h;
-        make_headers(m, &h, r->method, r->tool);
-        r->fetch = http_fetch_start(m->conf.fetcher, &(struct http_fetch_conf){
-                                                         .url = m->url,
-                                                         .headers = h.list,
-                                                         .body = buf_as_str(&text),
-                                                         .max_body = m->conf.max_message * 4,
-                                                         .stream_type = "text/event-stream",
-                                                         .on_bytes = on_bytes,
-                                                         .on_done = on_fetched,
-                                                         .arg = r,
-                                                     });
-    }
+    bool ok = json_write(&text, v, JSON_PLAIN, -1) ||
+              err_set(&e, ERR_LIMIT, "the arguments are too long");
+    if (!ok || !m->transport->send(m, r, r->method, buf_as_str(&text), &e))
+        mcp_end(r, NULL, &e);
     json_decref(v);
     buf_free(&text);
 }
@@ -343,37 +185,24 @@ static json_t *handshake(void)
                      "clientInfo", "name", "confab", "version", CONFAB_VERSION);
 }
 
-static void greet(struct mcp *m)
+void mcp_greet(struct mcp *m)
 {
     struct mcp_request *r =
         request_new(m, "initialize", handshake(), m->conf.list_timeout_ms, NULL, NULL);
     send_request(r);
 }
 
-static bool start_child(struct mcp *m, struct err *e);
-
-static void come_up(struct mcp *m)
+void mcp_come_up(struct mcp *m)
 {
     struct err e;
-    if (m->state != DOWN)
+    if (m->state != MCP_DOWN)
         return;
-    m->state = COMING;
+    m->state = MCP_COMING;
     m->n_unasked = m->n_rubbish = 0;
-    if (m->argv[0] && !start_child(m, &e)) {
-        m->state = DOWN;
+    if (!m->transport->open(m, &e)) {
+        m->state = MCP_DOWN;
         fail_all(m, &e);
-        return;
     }
-    greet(m);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *arg)
-{
-    struct mcp *m = arg;
-    (void)fd;
-    (void)what;
-    if (m->state == COMING)
-        greet(m);
 }
 
 /* The handshake's answer. */
@@ -384,13 +213,13 @@ static void greeted(struct mcp *m, const struct mcp_message *msg)
     if (msg->kind == MCP_ERROR && (msg->code == -32601 || msg->code == -32022)) {
         m->stateless = true; // it knows no handshake
         snprintf(m->version, sizeof m->version, "%s", STATELESS);
-        m->state = UP;
+        m->state = MCP_UP;
         send_waiting(m);
         return;
     }
     if (msg->kind == MCP_ERROR) {
         err_set(&e, ERR_IO, "it refuses: %.*s", STR_ARG(str_sub(msg->text, 0, 200)));
-        lose(m, &e);
+        mcp_lose(m, &e);
         return;
     }
     size_t i = 0;
@@ -399,11 +228,11 @@ static void greeted(struct mcp *m, const struct mcp_message *msg)
     if (i == COUNT(versions)) {
         err_set(&e, ERR_IO, "it speaks revision '%.*s' of the protocol, which is not known here",
                 STR_ARG(str_sub(version, 0, 40)));
-        lose(m, &e);
+        mcp_lose(m, &e);
         return;
     }
     snprintf(m->version, sizeof m->version, "%s", versions[i]);
-    m->state = UP;
+    m->state = MCP_UP;
     json_t *v = message_of(m, "notifications/initialized", NULL, -1);
     send_note(m, v, "notifications/initialized");
     json_decref(v);
@@ -417,11 +246,7 @@ static void next_page(struct mcp_request *r, const json_t *cursor)
 {
     json_object_set(r->params, "cursor", (json_t *)cursor);
     r->sent = r->again = false;
-    if (r->fetch)
-        http_fetch_cancel(r->fetch);
-    r->fetch = NULL;
-    http_sse_reader_fini(&r->reader);
-    http_sse_reader_init(&r->reader, r->m->conf.max_message);
+    r->m->transport->drop(r);
     send_request(r);
 }
 
@@ -434,28 +259,28 @@ static void take_page(struct mcp_request *r, const json_t *result)
     size_t i;
     if (!json_is_array(tools)) {
         err_set(&e, ERR_IO, "its list of tools is none");
-        end(r, NULL, &e);
+        mcp_end(r, NULL, &e);
         return;
     }
     json_array_foreach((json_t *)tools, i, tool)
     {
         if (json_array_size(r->tools) == TOOLS_MAX) {
             err_set(&e, ERR_LIMIT, "it has more than %d tools", TOOLS_MAX);
-            end(r, NULL, &e);
+            mcp_end(r, NULL, &e);
             return;
         }
         if (json_is_string(json_object_get(tool, "name")))
             json_array_append(r->tools, tool);
     }
     if (!json_is_string(cursor)) {
-        if (r->m->child) {
+        if (r->m->transport == &mcp_stdio) {
             json_decref(r->m->list);
             r->m->list = json_incref(r->tools);
         }
-        end(r, r->tools, NULL);
+        mcp_end(r, r->tools, NULL);
     } else if (++r->pages == PAGES_MAX) {
         err_set(&e, ERR_LIMIT, "its list of tools has more than %d pages", PAGES_MAX);
-        end(r, NULL, &e);
+        mcp_end(r, NULL, &e);
     } else {
         next_page(r, cursor);
     }
@@ -485,7 +310,7 @@ static bool take_message(const struct mcp_message *msg, void *arg)
     if (!r || !r->sent) {
         if (++m->n_unasked > UNASKED_MAX) {
             err_set(&e, ERR_LIMIT, "it sends without end what nobody asked for");
-            lose(m, &e);
+            mcp_lose(m, &e);
             return false;
         }
         if (msg->kind == MCP_REQUEST) {
@@ -498,107 +323,28 @@ static bool take_message(const struct mcp_message *msg, void *arg)
     }
     m->n_unasked = 0;
     if (!r->done) {
-        end(r, NULL, NULL);
+        mcp_end(r, NULL, NULL);
         greeted(m, msg);
     } else if (msg->kind == MCP_ERROR) {
         err_set(&e, msg->code == -32602 ? ERR_INPUT : ERR_IO, "%.*s",
                 STR_ARG(str_sub(msg->text, 0, 400)));
-        end(r, NULL, &e);
+        mcp_end(r, NULL, &e);
     } else if (r->tools) {
         take_page(r, msg->body);
     } else {
-        end(r, (json_t *)msg->body, NULL);
+        mcp_end(r, (json_t *)msg->body, NULL);
     }
-    return m->state != DOWN;
+    return m->state != MCP_DOWN;
 }
 
-static void on_sse(str event, str data, str id, void *arg)
-{
-    struct mcp_request *r = arg;
-    (void)id;
-    if ((event.n == 0 || str_eqc(event, "message")) && str_trim(data).n && !r->ended)
-        take_text(r->m, data);
-}
-
-static void take_session(struct mcp *m, str id)
-{
-    if (m->session || id.n == 0 || id.n > 1024)
-        return;
-    for (size_t i = 0; i < id.n; i++)
-        if (id.p[i] < '!' || id.p[i] > '~')
-            return;
-    m->session = mem_strdup(id);
-}
-
-static bool on_bytes(str bytes, void *arg)
-{
-    struct mcp_request *r = arg;
-    struct err e;
-    str id;
-    if (!r->done && http_fetch_header(r->fetch, "mcp-session-id", &id))
-        take_session(r->m, id);
-    if (!r->ended && !http_sse_read(&r->reader, bytes, on_sse, r, &e))
-        end(r, NULL, &e);
-    return !r->ended;
-}
-
-static void take_text(struct mcp *m, str text)
+void mcp_take(struct mcp *m, str text)
 {
     struct err e;
     if (mcp_messages_read(text, take_message, m, &e))
         return;
     err_ctx(&e, "it sends what is no message");
-    if (!m->child || ++m->n_rubbish > RUBBISH_MAX)
-        lose(m, &e);
-}
-
-/* The handshake could not even be sent: it is tried again. */
-static bool again(struct mcp *m, struct mcp_request *r, const struct http_fetched *res)
-{
-    if (r->done || res->status || res->error.code != ERR_IO || m->attempts >= ATTEMPTS - 1)
-        return false;
-    struct timeval pause = {0, 200000 << m->attempts};
-    m->attempts++;
-    end(r, NULL, NULL);
-    event_add(m->retry, &pause);
-    return true;
-}
-
-static void on_fetched(const struct http_fetched *res, void *arg)
-{
-    struct mcp_request *r = arg;
-    struct mcp *m = r->m;
-    struct err e = res->error;
-    str id;
-    r->fetch = NULL;
-    if (r->ended)
-        return;
-    if (!r->done && http_fetched_header(res, "mcp-session-id", &id))
-        take_session(m, id);
-    if (e.code == ERR_NONE && res->status == 200 && str_trim(res->body).n)
-        take_text(m, res->body);
-    else if (e.code == ERR_NONE && res->status == 404 && m->session && r->done && !r->again) {
-        r->again = true; // the session is gone: begin anew
-        r->sent = false;
-        mem_free(m->session);
-        m->session = NULL;
-        m->state = DOWN;
-        come_up(m);
-        return;
-    }
-    if (r->ended || again(m, r, res))
-        return;
-    if (e.code != ERR_NONE)
-        ;
-    else if (res->status == 401 || res->status == 403)
-        err_set(&e, ERR_DENIED, "it refuses the credentials (status %d)", res->status);
-    else if (res->status / 100 != 2)
-        err_set(&e, ERR_IO, "it answers with status %d", res->status);
-    else
-        err_set(&e, ERR_IO, "the answer ends before the result");
-    if (!r->done)
-        lose(m, &e);
-    end(r, NULL, &e);
+    if (m->transport != &mcp_stdio || ++m->n_rubbish > RUBBISH_MAX)
+        mcp_lose(m, &e);
 }
 
 static void on_time(evutil_socket_t fd, short what, void *arg)
@@ -612,7 +358,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
         return;
     err_set(&e, ERR_TIMEOUT, "no answer in time");
     if (!r->done) {
-        lose(m, &e);
+        mcp_lose(m, &e);
         return;
     }
     if (r->sent) {
@@ -622,86 +368,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
         json_decref(v);
         json_decref(p);
     }
-    end(r, NULL, &e);
-}
-
-/* Programs. */
-
-static void on_out(str bytes, void *arg)
-{
-    struct mcp *m = arg;
-    while (bytes.n && m->state != DOWN) {
-        ptrdiff_t at = str_chr(bytes, '\n');
-        str piece = at >= 0 ? str_sub(bytes, 0, (size_t)at) : bytes;
-        bytes = str_from(bytes, piece.n + (at >= 0));
-        if (!m->skipping && !buf_str(&m->line, piece)) {
-            struct err e;
-            err_set(&e, ERR_LIMIT, "it sends a message of more than %zu bytes",
-                    m->conf.max_message);
-            lose(m, &e);
-            return;
-        }
-        if (at < 0)
-            return;
-        struct buf line = m->line; // taking it may end all this
-        buf_init(&m->line, m->conf.max_message);
-        if (str_trim(buf_as_str(&line)).n)
-            take_text(m, buf_as_str(&line));
-        buf_free(&line);
-    }
-}
-
-static void on_err(str bytes, void *arg)
-{
-    struct mcp *m = arg;
-    char text[600];
-    if (log_enabled(LOG_DEBUG, "tools.mcp_says"))
-        log_debug("tools.mcp_says", "server=%s text=%s", m->name,
-                  log_quote(text, sizeof text, str_sub(str_trim(bytes), 0, 300)));
-}
-
-static void on_exit_(int status, void *arg)
-{
-    struct mcp *m = arg;
-    struct err e;
-    m->child = NULL; // frees itself
-    if (WIFSIGNALED(status))
-        err_set(&e, ERR_IO, "it died of signal %d", WTERMSIG(status));
-    else
-        err_set(&e, ERR_IO, "it ended with status %d", WEXITSTATUS(status));
-    lose(m, &e);
-}
-
-static bool start_child(struct mcp *m, struct err *e)
-{
-    static const char *const kept[] = {"PATH", "HOME", "LANG", "LC_ALL", "USER", "TMPDIR"};
-    char text[COUNT(kept)][1024];
-    const char *env[COUNT(kept) + 1];
-    size_t n = 0;
-    uint64_t now = clock_mono_ms();
-    if (m->started_ms && now - m->started_ms < RESTART_MS)
-        return err_set(e, ERR_IO, "it has just ended; it is started again in a second");
-    m->started_ms = now ? now : 1;
-    for (size_t i = 0; i < COUNT(kept); i++) {
-        const char *v = getenv(kept[i]);
-        if (v && snprintf(text[n], sizeof text[n], "%s=%s", kept[i], v) < (int)sizeof text[n]) {
-            env[n] = text[n];
-            n++;
-        }
-    }
-    env[n] = NULL;
-    return tools_child_start(&m->child, m->conf.base,
-                             &(struct tools_child_conf){
-                                 .argv = (const char *const *)m->argv,
-                                 .env = env,
-                                 .extra_fd = -1,
-                                 .max_unsent = m->conf.max_message * 2,
-                                 .on_out = on_out,
-                                 .on_err = on_err,
-                                 .on_exit = on_exit_,
-                                 .arg = m,
-                             },
-                             e);
+    mcp_end(r, NULL, &e);
 }
 
 /* What callers see. */
@@ -755,43 +422,19 @@ struct mcp *mcp_open(const struct mcp_conf *c)
     m->argv = copy_list(c->argv);
     m->next_id = 1;
     buf_init(&m->line, c->max_message);
+    m->transport = c->url ? &mcp_http : &mcp_stdio;
     m->tell = event_new(c->base, -1, 0, tell, m);
-    m->retry = evtimer_new(c->base, on_retry, m);
+    m->retry = evtimer_new(c->base, mcp_http_retry, m);
     return m;
-}
-
-static void ignore(const struct http_fetched *res, void *arg)
-{
-    (void)res;
-    (void)arg;
-}
-
-/* Nobody waits for the answer. */
-static void end_session(struct mcp *m)
-{
-    struct headers h;
-    if (!m->session)
-        return;
-    make_headers(m, &h, NULL, NULL);
-    http_fetch_start(m->conf.fetcher, &(struct http_fetch_conf){.url = m->url,
-                                                                .method = "DELETE",
-                                                                .headers = h.list,
-                                                                .timeout_ms = 5000,
-                                                                .max_body = 65536,
-                                                                .on_done = ignore});
 }
 
 void mcp_close(struct mcp *m)
 {
     if (!m)
         return;
-    end_session(m);
     while (m->requests)
         request_free(m->requests);
-    while (m->notes) {
-        http_fetch_cancel(m->notes->fetch);
-        note_free(m->notes);
-    }
+    m->transport->leave(m);
     down(m);
     m->dead = true;
     if (!m->telling)
@@ -802,13 +445,13 @@ struct mcp_request *mcp_list(struct mcp *m, mcp_done done, void *arg)
 {
     struct mcp_request *r = request_new(m, "tools/list", NULL, m->conf.list_timeout_ms, done, arg);
     r->tools = json_array();
-    if (m->state == UP && m->list) {
-        end(r, m->list, NULL);
-    } else if (m->state == UP) {
+    if (m->state == MCP_UP && m->list) {
+        mcp_end(r, m->list, NULL);
+    } else if (m->state == MCP_UP) {
         send_request(r);
     } else {
         m->attempts = 0;
-        come_up(m);
+        mcp_come_up(m);
     }
     return r;
 }
@@ -822,11 +465,11 @@ struct mcp_request *mcp_call(struct mcp *m, const char *tool, const json_t *argu
     struct mcp_request *r =
         request_new(m, "tools/call", params, m->conf.call_timeout_ms, done, arg);
     r->tool = mem_strdup(str_c(tool));
-    if (m->state == UP) {
+    if (m->state == MCP_UP) {
         send_request(r);
     } else {
         m->attempts = 0;
-        come_up(m);
+        mcp_come_up(m);
     }
     return r;
 }
@@ -834,7 +477,7 @@ struct mcp_request *mcp_call(struct mcp *m, const char *tool, const json_t *argu
 void mcp_cancel(struct mcp_request *r)
 {
     struct mcp *m = r->m;
-    if (r->sent && !r->ended && m->state == UP) {
+    if (r->sent && !r->ended && m->state == MCP_UP) {
         json_t *p = json_pack("{s:I,s:s}", "requestId", (json_int_t)r->id, "reason", "cancelled");
         json_t *v = message_of(m, "notifications/cancelled", p, -1);
         send_note(m, v, "notifications/cancelled");
@@ -846,5 +489,5 @@ void mcp_cancel(struct mcp_request *r)
 
 bool mcp_is_up(const struct mcp *m)
 {
-    return m->state == UP;
+    return m->state == MCP_UP;
 }
