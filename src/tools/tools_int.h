@@ -112,6 +112,9 @@ void tools_job_fail(struct tools_job *job, const struct err *e);
 /* Bytes a result may have for the model. */
 size_t tools_job_max(const struct tools_job *job);
 
+/* servers.c: those of conf, added to t; tools_close closes them.  ERR_INPUT. */
+MUST_CHECK bool tools_servers_open(struct tools *t, const struct tools_conf *c, struct err *e);
+
 /* policy.c */
 bool tools_matches(str patterns, str name); // "math:*,web:url"
 enum tools_policy tools_policy_of(const struct tools *t, str name);
