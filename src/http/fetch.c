@@ -85,6 +85,44 @@ bool http_fetched_header(const struct http_fetched *r, const char *name, str *va
     return header_in(r->headers, name, value);
 }
 
+/* Scheme, host and port. */
+static bool origin_of(CURLU *u, struct buf *out)
+{
+    static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
+    bool ok = true;
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        char *part = NULL;
+        ok = ok && curl_url_get(u, parts[i], &part, CURLU_DEFAULT_PORT) == CURLUE_OK;
+        buf_c(out, part ? part : "");
+        buf_char(out, ' ');
+        curl_free(part);
+    }
+    return ok && !out->full;
+}
+
+bool http_url_join(str base, str relative, struct buf *out, bool *same, struct err *e)
+{
+    CURLU *u = curl_url();
+    char *whole = NULL, *first = mem_strdup(base), *second = mem_strdup(relative);
+    struct buf from = BUF_INIT(4096), to = BUF_INIT(4096);
+    bool ok = u && curl_url_set(u, CURLUPART_URL, first, 0) == CURLUE_OK && origin_of(u, &from) &&
+              curl_url_set(u, CURLUPART_URL, second, 0) == CURLUE_OK && origin_of(u, &to) &&
+              curl_url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK;
+    if (ok) {
+        buf_c(out, whole);
+        *same = str_eq_nocase(buf_as_str(&from), buf_as_str(&to));
+    } else {
+        err_set(e, ERR_INPUT, "'%.*s' is no URL", STR_ARG(str_sub(relative, 0, 100)));
+    }
+    curl_free(whole);
+    curl_url_cleanup(u);
+    mem_free(first);
+    mem_free(second);
+    buf_free(&from);
+    buf_free(&to);
+    return ok;
+}
+
 static void explain(const struct http_fetch *t, struct err *e)
 {
     const char *detail = t->detail[0] ? t->detail : curl_easy_strerror(t->rc);

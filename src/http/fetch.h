@@ -61,6 +61,10 @@ struct http_fetch_conf {        // all copied
 struct http_fetch *http_fetch_start(struct http_fetcher *f, const struct http_fetch_conf *c);
 void http_fetch_cancel(struct http_fetch *t); // on_done is not called
 
+/* Where `relative` leads from the page at `base`, appended to out; *same: to the same scheme, host
+ * and port.  ERR_INPUT: one of them is no URL. */
+MUST_CHECK bool http_url_join(str base, str relative, struct buf *out, bool *same, struct err *e);
+
 /* The last header of that name (any case): of the answer that on_bytes gets pieces of, and at the
  * end. */
 bool http_fetch_header(const struct http_fetch *t, const char *name, str *value);

@@ -68,11 +68,12 @@ bool http_json_line(struct buf *out, str json)
 
 void http_sse_reader_init(struct http_sse_reader *r, size_t max)
 {
-    *r = (struct http_sse_reader){0};
+    *r = (struct http_sse_reader){.retry_ms = -1};
     buf_init(&r->line, max);
     buf_init(&r->data, max);
     buf_init(&r->event, max);
     buf_init(&r->id, max);
+    buf_init(&r->last, max);
 }
 
 void http_sse_reader_fini(struct http_sse_reader *r)
@@ -81,6 +82,17 @@ void http_sse_reader_fini(struct http_sse_reader *r)
     buf_free(&r->data);
     buf_free(&r->event);
     buf_free(&r->id);
+    buf_free(&r->last);
+}
+
+void http_sse_reader_again(struct http_sse_reader *r)
+{
+    buf_clear(&r->line);
+    buf_clear(&r->data);
+    buf_clear(&r->event);
+    buf_clear(&r->id);
+    buf_str(&r->id, buf_as_str(&r->last));
+    r->after_cr = r->has_data = r->began = false;
 }
 
 static void end_line(struct http_sse_reader *r, http_sse_event on_event, void *arg)
@@ -90,6 +102,8 @@ static void end_line(struct http_sse_reader *r, http_sse_event on_event, void *a
         value = str_from(value, 3);
     r->began = true;
     if (value.n == 0) {
+        buf_clear(&r->last);
+        buf_str(&r->last, buf_as_str(&r->id));
         if (r->has_data)
             on_event(buf_as_str(&r->event), buf_as_str(&r->data), buf_as_str(&r->id), arg);
         r->has_data = false;
@@ -114,6 +128,10 @@ static void end_line(struct http_sse_reader *r, http_sse_event on_event, void *a
     } else if (str_eq(name, STR("id")) && str_chr(value, '\0') < 0) {
         buf_clear(&r->id);
         buf_str(&r->id, value);
+    } else if (str_eq(name, STR("retry"))) {
+        uint64_t ms;
+        if (str_to_u64(value, &ms))
+            r->retry_ms = (int)size_min(ms, 86400000);
     }
 }
 

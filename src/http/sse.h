@@ -29,12 +29,16 @@ typedef void (*http_sse_event)(str event, str data, str id, void *arg);
 
 struct http_sse_reader {
     struct buf line, data, event, id;
+    struct buf last; // id behind which the stream can be taken up again; empty: none
+    int retry_ms;    // ... after a pause that the server wants; < 0: it did not say
     bool after_cr, has_data, began;
 };
 
 /* max bounds a line, and the data of an event. */
 void http_sse_reader_init(struct http_sse_reader *r, size_t max);
 void http_sse_reader_fini(struct http_sse_reader *r);
+/* The stream broke off and another will go on behind `last`: half an event is forgotten. */
+void http_sse_reader_again(struct http_sse_reader *r);
 
 /* ERR_LIMIT when a line or an event is larger than max; feed no more then. */
 MUST_CHECK bool http_sse_read(struct http_sse_reader *r, str bytes, http_sse_event on_event,

@@ -109,11 +109,46 @@ static void http_sse_reader_has_limits(void **state)
     }
 }
 
+static void http_sse_goes_on_behind_its_last_whole_event(void **state)
+{
+    static const struct {
+        const char *name, *stream, *last;
+        int retry_ms;
+    } cases[] = {
+        {"an event with an id", "id: 7\ndata: a\n\n", "7", -1},
+        {"half of the next", "id: 7\ndata: a\n\nid: 8\ndata: b\n", "7", -1},
+        {"an id without data", "id: 7\n\n", "7", -1},
+        {"none", "data: a\n\n", "", -1},
+        {"a pause", "retry: 250\nid: 7\ndata:\n\n", "7", 250},
+        {"no number", "retry: soon\nid: 7\ndata:\n\n", "7", -1},
+        {"taken back", "id: 7\ndata: a\n\nid\ndata: b\n\n", "", -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct buf got = BUF_INIT(1024);
+        struct http_sse_reader r;
+        struct err e;
+        http_sse_reader_init(&r, 100);
+        assert_true(http_sse_read(&r, str_c(cases[i].stream), note, &got, &e));
+        check_bytes(&r.last, cases[i].last, cases[i].name);
+        assert_int_equal(r.retry_ms, cases[i].retry_ms);
+        http_sse_reader_again(&r);
+        buf_clear(&got);
+        assert_true(http_sse_read(&r, STR("data: on\n\n"), note, &got, &e));
+        char want[32];
+        snprintf(want, sizeof want, "<|on|%s>", cases[i].last);
+        check_bytes(&got, want, cases[i].name);
+        http_sse_reader_fini(&r);
+        buf_free(&got);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(http_sse_frames_one_event),
     cmocka_unit_test(http_sse_frame_fits_as_a_whole_or_not),
     cmocka_unit_test(http_json_line_is_one_line),
     cmocka_unit_test(http_sse_reads_split_anywhere),
     cmocka_unit_test(http_sse_reader_has_limits),
+    cmocka_unit_test(http_sse_goes_on_behind_its_last_whole_event),
 };
 TEST_FILE(tests)
