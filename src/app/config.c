@@ -83,6 +83,10 @@ static const struct option {
     {"mcp-header", KIND_LIST, AT(mcp_header), .arg = "NAME=HEADER",
      .help = "a header for the MCP server of that name, like 'shop=Authorization: Bearer x'; may "
              "be repeated"},
+    {"mcp-oauth", KIND_LIST, AT(mcp_oauth), .arg = "NAME=TOKEN-URL",
+     .help = "where the MCP server of that name has its tokens from, and by what, like "
+             "'shop=https://auth.example/token client_id=x client_secret=y'; also refresh_token=, "
+             "scope=, auth=post; may be repeated"},
     {"mcp-requests", KIND_BOOL, AT(mcp_requests), .preset = 1,
      .help = "let requests name MCP servers by URL, at public addresses and those of --allow-net"},
     {"mcp-changed", KIND_TEXT, AT(mcp_changed), .text = "refuse", .arg = "POLICY",

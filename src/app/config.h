@@ -31,7 +31,7 @@ struct config {
     str tools, tool_policy, allow_net, search_url, mcp_changed;
     int64_t tool_timeout_s, tool_approval_s, tool_rounds;
     bool mcp_requests;
-    struct config_list mcp_stdio, mcp_http, mcp_header;
+    struct config_list mcp_stdio, mcp_http, mcp_header, mcp_oauth;
     bool help;
 };
 

@@ -29,6 +29,8 @@ bool app_tools_open(struct app *a, struct err *e)
     tc.n_mcp_http = (size_t)c->mcp_http.n;
     tc.mcp_headers = c->mcp_header.item;
     tc.n_mcp_headers = (size_t)c->mcp_header.n;
+    tc.mcp_oauth = c->mcp_oauth.item;
+    tc.n_mcp_oauth = (size_t)c->mcp_oauth.n;
     tc.mcp_requests = c->mcp_requests;
     tc.call_timeout_ms = (int)c->tool_timeout_s * 1000;
     tc.approval_timeout_ms = (int)c->tool_approval_s * 1000;

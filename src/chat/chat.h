@@ -55,6 +55,7 @@ struct chat_server_tool {
 struct chat_mcp_server {
     str name;     // its label
     str url;      // http:// or https://; empty: the operator's server of this name
+    bool events;  // the URL is of the transport of 2024, HTTP with one stream of events
     str *headers; // [n_headers] "Name: value", never shown to the model
     size_t n_headers;
     bool some;    // only the tools of `allowed`
@@ -153,9 +154,10 @@ enum chat_what {
     CHAT_ARGUMENTS, // more of its arguments' JSON text
 
     /* Of a tool that runs here; these have no CHAT_CALL. */
-    CHAT_SERVER_CALL,   // it is called: id, name, text = its arguments, a JSON object
-    CHAT_SERVER_ASK,    // ... once somebody approves of it: id, name; position = ms until refused
-    CHAT_SERVER_RESULT, // it is done: id, name, text = what the model reads, fault, content
+    CHAT_SERVER_CALL,     // it is called: id, name, text = its arguments, a JSON object
+    CHAT_SERVER_ASK,      // ... once somebody approves of it: id, name; position = ms until refused
+    CHAT_SERVER_PROGRESS, // ... how far it is: id, name, text = what it says, content
+    CHAT_SERVER_RESULT,   // it is done: id, name, text = what the model reads, fault, content
 
     CHAT_FINISHED,  // one choice is complete
     CHAT_COMPLETED, // the run is: usage holds the totals.  Last event of a good run
@@ -213,7 +215,8 @@ struct chat_event {
     str name;                        // CHAT_CALL, CHAT_SERVER_*: the tool
     str id;                          // CHAT_SERVER_*: of the call
     str content;                     // CHAT_SERVER_RESULT: more than a text: blocks of MCP's kinds,
-                                     // a JSON array; or empty
+                                     // a JSON array; or empty.  CHAT_SERVER_PROGRESS: an object,
+                                     // {"progress":2,"total":5}, as the tool counts; total if known
     enum chat_fault fault;           // CHAT_SERVER_RESULT
     size_t position;                 // CHAT_WAITING, CHAT_PROGRESS, CHAT_SERVER_ASK
     const struct chat_token *tokens; // want_tokens: those behind a text, [n_tokens]; or NULL

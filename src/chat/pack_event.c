@@ -49,10 +49,11 @@ enum { ERROR_CODE = 1, ERROR_WHERE, ERROR_MSG, ERROR_KIND };
 
 /* Enumerators as they are written: these numbers stay, whatever the enum's order becomes. */
 static const unsigned char whats[] = {
-    [CHAT_WAITING] = 1,        [CHAT_PROGRESS] = 2, [CHAT_STARTED] = 3,      [CHAT_TEXT] = 4,
-    [CHAT_REASONING] = 5,      [CHAT_CALL] = 6,     [CHAT_ARGUMENTS] = 7,    [CHAT_FINISHED] = 8,
-    [CHAT_COMPLETED] = 9,      [CHAT_FAILED] = 10,  [CHAT_SERVER_CALL] = 11, [CHAT_SERVER_ASK] = 12,
-    [CHAT_SERVER_RESULT] = 13,
+    [CHAT_WAITING] = 1,        [CHAT_PROGRESS] = 2,         [CHAT_STARTED] = 3,
+    [CHAT_TEXT] = 4,           [CHAT_REASONING] = 5,        [CHAT_CALL] = 6,
+    [CHAT_ARGUMENTS] = 7,      [CHAT_FINISHED] = 8,         [CHAT_COMPLETED] = 9,
+    [CHAT_FAILED] = 10,        [CHAT_SERVER_CALL] = 11,     [CHAT_SERVER_ASK] = 12,
+    [CHAT_SERVER_RESULT] = 13, [CHAT_SERVER_PROGRESS] = 14,
 };
 static const unsigned char finishes[] = {
     [CHAT_FINISH_NONE] = 0,   [CHAT_FINISH_END] = 1,   [CHAT_FINISH_STOP] = 2,

@@ -388,6 +388,8 @@ static json_t *write_mcp(const struct chat_request *r)
         json_t *one = json_object();
         json_object_set_new(one, "name", from_str(m->name));
         json_object_set_new(one, "url", from_str(m->url));
+        if (m->events)
+            json_object_set_new(one, "events", json_true());
         json_object_set_new(one, "headers", from_strs(m->headers, m->n_headers));
         if (m->some)
             json_object_set_new(one, "allowed", from_strs(m->allowed, m->n_allowed));
@@ -402,6 +404,7 @@ static bool read_mcp(const json_t *v, struct chat_request *r)
     for (size_t i = 0; mcp && i < r->n_mcp; i++) {
         const json_t *one = json_array_get(v, i), *allowed = json_object_get(one, "allowed");
         mcp[i].some = allowed != NULL;
+        mcp[i].events = json_is_true(json_object_get(one, "events"));
         if (!to_str(json_object_get(one, "name"), &r->arena, &mcp[i].name) ||
             !to_str(json_object_get(one, "url"), &r->arena, &mcp[i].url) ||
             !to_strs(json_object_get(one, "headers"), &r->arena, &mcp[i].headers,

@@ -232,6 +232,7 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
     case CHAT_PROGRESS:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS:
     case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED: break;
     case CHAT_TEXT:
@@ -409,7 +410,8 @@ static void tools_event(const struct talk_facts *f, void *state, const struct ch
         s->open[s->n_open++] = *ev; // its texts live as long as the log
         if (s->n_open == 1)
             write_status(ev, ev, "STARTED", out);
-    } else if (ev->what == CHAT_SERVER_ASK && s->n_open && str_eq(ev->id, s->open[0].id)) {
+    } else if ((ev->what == CHAT_SERVER_ASK || ev->what == CHAT_SERVER_PROGRESS) && s->n_open &&
+               str_eq(ev->id, s->open[0].id)) {
         write_status(&s->open[0], ev, "UPDATING", out);
     } else if (ev->what == CHAT_SERVER_RESULT && s->n_open && str_eq(ev->id, s->open[0].id)) {
         write_status(&s->open[0], ev, ev->fault == CHAT_FAULT_NONE ? "ENDED" : "ERRORED", out);

@@ -525,7 +525,7 @@ static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
         if (!messages_servers(x->rs, x->b.servers, r, e))
             return false;
     }
-    if (json_array_size(tools) == 0 || none)
+    if ((json_array_size(tools) == 0 && r->n_mcp == 0) || none)
         return true;
     x->more->tooled = true;
     if (strcmp(x->more->choice, "tool") == 0) { // only the chosen one is offered
@@ -536,7 +536,8 @@ static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
                        name) != 0)
                 json_array_remove(tools, i);
     }
-    x->out->request->tools = json_incref(tools);
+    if (json_array_size(tools))
+        r->tools = json_incref(tools);
     return choose(x, e);
 }
 

@@ -97,14 +97,6 @@ static bool is_http(str url)
            str_eq_nocase(str_sub(url, 0, 8), STR("https://"));
 }
 
-static bool is_legacy(str type, str url)
-{
-    if (type.n)
-        return str_eqc(type, "sse");
-    str path = str_sub(url, 0, url.n);
-    return str_ends(path, STR("/sse")) || str_find(path, STR("/sse/")) >= 0;
-}
-
 /* The command of a server that is a program: one word, or command and args. */
 static void command_of(const json_t *server, str url, struct buf *out)
 {
@@ -135,11 +127,8 @@ static bool read_server(const struct runs *rs, const json_t *server, size_t i,
         return true;
     m.name = arena_str(&r->arena, name.n ? str_sub(name, 0, 48) : STR("mcp"));
     if (url.n && is_http(url) && !str_eqc(type, "stdio")) {
-        if (is_legacy(type, url))
-            return bad(e, i,
-                       "speaks the transport of 2024 (HTTP with SSE), which is not known "
-                       "here: use the server's streamable HTTP address");
         m.url = arena_str(&r->arena, url);
+        m.events = type.n ? str_eqc(type, "sse") : tools_url_is_events(url);
     } else if (url.n || str_eqc(type, "stdio")) { // never run: only recognised
         struct buf command = BUF_INIT(65536);
         struct tools *t = runs_tools(rs);

@@ -203,6 +203,7 @@ static void event(const struct talk_facts *f, struct state *s, bool chat,
     case CHAT_PROGRESS:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS:
     case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED:
         for (int i = 0; chat && i < f->n_choices; i++)

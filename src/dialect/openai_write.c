@@ -205,6 +205,7 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
     case CHAT_WAITING:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS:
     case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED:
         for (int i = 0; i < f->n_choices; i++)
@@ -342,6 +343,7 @@ static void completion_event(const struct talk_facts *f, void *state, const stru
     case CHAT_WAITING:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS:
     case CHAT_SERVER_RESULT: break;
     case CHAT_STARTED:
         for (int i = 0; f->echo && i < f->n_choices; i++)

@@ -160,6 +160,7 @@ static void older_event(const struct talk_facts *f, void *state, const struct ch
     case CHAT_PROGRESS:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS:
     case CHAT_SERVER_RESULT: break;
     case CHAT_TEXT:
     case CHAT_REASONING: token(f, false, "Token", ev->text, out); break;
@@ -254,6 +255,7 @@ static void newer_event(const struct talk_facts *f, struct state *s, const struc
     case CHAT_PROGRESS:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS:
     case CHAT_SERVER_RESULT: break;
     case CHAT_TEXT: token(f, true, "ContentToken", ev->text, out); break;
     case CHAT_REASONING:

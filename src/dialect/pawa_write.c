@@ -169,6 +169,7 @@ static void event(const struct talk_facts *f, struct state *s, const struct chat
     case CHAT_PROGRESS:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS:
     case CHAT_SERVER_RESULT: break;
     case CHAT_TEXT: delta(s, ev->text, NULL, STR(""), out); break;
     case CHAT_REASONING:

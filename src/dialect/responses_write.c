@@ -362,6 +362,7 @@ static void on_event(const struct talk_facts *f, void *state, const struct chat_
     case CHAT_PROGRESS:
     case CHAT_SERVER_CALL:
     case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS:
     case CHAT_SERVER_RESULT:
     case CHAT_STARTED: break;
     case CHAT_TEXT:

@@ -102,6 +102,7 @@ static bool read_mcp(struct dialect *d, const json_t *tool, const char *place,
                    "can only be \"never\": what has to be asked about is the server's own policy");
     m.name = arena_str(&r->arena, label);
     m.url = arena_str(&r->arena, json_as_str(json_object_get(tool, "server_url")));
+    m.events = tools_url_is_events(m.url);
     buf_printf(&bearer, "Bearer %.*s", STR_ARG(token));
     bool ok = token.n == 0 || server_tools_header(r, &m, STR("Authorization"), buf_as_str(&bearer));
     buf_free(&bearer);

@@ -118,7 +118,7 @@ bool tools_name_choice(str name, struct chat_request *r, struct err *e)
     for (size_t i = 0; i < r->n_server_tools; i++)
         if (str_eq(name, r->server_tools[i].shown))
             name = r->server_tools[i].function;
-    if (!has_tool(r->tools, name)) {
+    if (!has_tool(r->tools, name) && r->n_mcp == 0) { // else it may be a server's: tools/session.c
         err_set_at(e, ERR_INPUT, "tool_choice", "'tool_choice' names '%.*s', which is no tool here",
                    STR_ARG(str_sub(name, 0, 64)));
         return err_kind(e, "invalid_value");
@@ -180,7 +180,8 @@ bool tools_read_choice(const json_t *choice, struct chat_request *r, struct err 
     for (size_t i = 0; json_is_string(choice) && i < COUNT(words); i++) {
         if (!str_eqc(json_as_str(choice), words[i].word))
             continue;
-        if (words[i].choice == CHAT_TOOLS_REQUIRED && json_array_size(r->tools) == 0)
+        if (words[i].choice == CHAT_TOOLS_REQUIRED && json_array_size(r->tools) == 0 &&
+            r->n_mcp == 0)
             return bad(e, "tool_choice", "invalid_value", "demands a call, but there are no tools");
         r->tool_choice = words[i].choice;
         return true;

@@ -31,8 +31,9 @@ static bool is_text(enum chat_what what)
 
 static bool is_of_choice(enum chat_what what)
 {
-    return what != CHAT_SERVER_ASK && what != CHAT_WAITING && what != CHAT_PROGRESS &&
-           what != CHAT_STARTED && what != CHAT_COMPLETED && what != CHAT_FAILED;
+    return what != CHAT_SERVER_ASK && what != CHAT_SERVER_PROGRESS && what != CHAT_WAITING &&
+           what != CHAT_PROGRESS && what != CHAT_STARTED && what != CHAT_COMPLETED &&
+           what != CHAT_FAILED;
 }
 
 /* Moves to the next event of this choice. */

@@ -19,6 +19,8 @@
 #define APPENDED_MAX  ((size_t)32 << 20) // bytes behind the conversation, all turns
 #define TURN_TEXT_MAX ((size_t)4 << 20)
 #define CONTENT_TOLD  ((size_t)2 << 20) // of a result's blocks in the log
+#define NEWS_GAP_MS   250               // between two reports of one call, at least,
+#define NEWS_PART     50                // and so many parts of the time that it has run
 
 struct round_call {
     struct run *run;
@@ -28,6 +30,7 @@ struct round_call {
     int shown; // of the caller's: its number in the log
     // of ours
     struct tools_job *job;
+    uint64_t began_ms, news_ms; // news: of the last report that the log has; 0: none
     bool begun, done, told;
     size_t held_for; // > 0: is started once the log's event of that number is on disk
     bool known;      // done by the log of before a restart, or lost in it
@@ -447,11 +450,39 @@ static bool know_from_log(struct rounds *x, struct round_call *c)
     return true;
 }
 
+/* The tool says how far it is.  A log is no place for each of these: the longer the call runs, the
+ * more seldom they come. */
+static void on_news(double progress, double total, str message, void *arg)
+{
+    struct round_call *c = arg;
+    struct run *run = c->run;
+    struct runs *rs = run->runs;
+    struct buf counts = BUF_INIT(128);
+    uint64_t now = clock_mono_ms(), gap = (now - c->began_ms) / NEWS_PART;
+    if (run->over || (c->news_ms && now - c->news_ms < (gap > NEWS_GAP_MS ? gap : NEWS_GAP_MS)))
+        return;
+    c->news_ms = now;
+    buf_printf(&counts, "{\"progress\":%.15g", progress);
+    if (total >= 0)
+        buf_printf(&counts, ",\"total\":%.15g", total);
+    buf_char(&counts, '}');
+    run_append(run, (struct chat_event){.what = CHAT_SERVER_PROGRESS,
+                                        .id = str_c(c->id),
+                                        .name = shown_name(c),
+                                        .text = message,
+                                        .content = buf_as_str(&counts)});
+    buf_free(&counts);
+    run_settle(run);
+    runs_turn(rs);
+}
+
 static void start_call(struct rounds *x, struct round_call *c)
 {
     struct run *run = x->run;
     c->held_for = 0;
+    c->began_ms = clock_mono_ms();
     c->job = tools_call(x->session, str_c(c->name), buf_as_str(&c->arguments), on_done, c);
+    tools_follow(c->job, on_news);
     int ms = tools_asks_ms(c->job);
     if (ms > 0)
         run_append(run, (struct chat_event){.what = CHAT_SERVER_ASK,

@@ -4,10 +4,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <math.h>
+
 #define PAGES_MAX   100
 #define TOOLS_MAX   1000
 #define UNASKED_MAX 2000 // messages nobody asked for, between two answers
 #define RUBBISH_MAX 100  // lines of a program that are no messages
+#define NEWS_MAX    5000 // reports of one call about how far it is
 
 static const char *const versions[] = {"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"};
 #define STATELESS "2026-07-28" // the revision without a handshake
@@ -151,7 +154,7 @@ static void send_note(struct mcp *m, const json_t *message, const char *method)
     buf_free(&text);
 }
 
-static void send_request(struct mcp_request *r)
+void mcp_send(struct mcp_request *r)
 {
     struct mcp *m = r->m;
     struct buf text = BUF_INIT(m->conf.max_message);
@@ -174,7 +177,7 @@ static void send_waiting(struct mcp *m)
 {
     for (struct mcp_request *r = m->requests; r; r = r->next)
         if (!r->sent && !r->ended && r->done)
-            send_request(r);
+            mcp_send(r);
 }
 
 /* Coming up. */
@@ -187,9 +190,12 @@ static json_t *handshake(void)
 
 void mcp_greet(struct mcp *m)
 {
+    for (struct mcp_request *old = m->requests; old; old = old->next)
+        if (!old->done && !old->ended)
+            return; // it has begun
     struct mcp_request *r =
         request_new(m, "initialize", handshake(), m->conf.list_timeout_ms, NULL, NULL);
-    send_request(r);
+    mcp_send(r);
 }
 
 void mcp_come_up(struct mcp *m)
@@ -247,7 +253,7 @@ static void next_page(struct mcp_request *r, const json_t *cursor)
     json_object_set(r->params, "cursor", (json_t *)cursor);
     r->sent = r->again = false;
     r->m->transport->drop(r);
-    send_request(r);
+    mcp_send(r);
 }
 
 static void take_page(struct mcp_request *r, const json_t *result)
@@ -301,10 +307,41 @@ static void answer_request(struct mcp *m, const struct mcp_message *msg)
     json_decref(v);
 }
 
+static double number_of(const json_t *v, double otherwise)
+{
+    double x = json_number_value(v);
+    return json_is_number(v) && isfinite(x) ? x : otherwise;
+}
+
+/* Is it a word about a running call, of which there have not been too many? */
+static bool take_progress(struct mcp *m, const struct mcp_message *msg)
+{
+    const json_t *token = json_object_get(msg->body, "progressToken");
+    if (!str_eqc(msg->method, "notifications/progress") || !json_is_integer(token))
+        return false;
+    struct mcp_request *r = find(m, json_integer_value(token));
+    if (!r || !r->tool || !r->sent || r->n_news == NEWS_MAX)
+        return false;
+    str note = json_as_str(json_object_get(msg->body, "message"));
+    size_t n = size_min(note.n, sizeof r->note - 1);
+    while (n < note.n && n > 0 && ((unsigned char)note.p[n] & 0xc0) == 0x80)
+        n--;
+    snprintf(r->note, sizeof r->note, "%.*s", STR_ARG(str_sub(note, 0, n)));
+    r->progress = number_of(json_object_get(msg->body, "progress"), 0);
+    r->total = number_of(json_object_get(msg->body, "total"), -1);
+    r->n_news++;
+    r->news = r->on_progress != NULL;
+    if (r->news)
+        event_active(m->tell, 0, 0);
+    return true;
+}
+
 static bool take_message(const struct mcp_message *msg, void *arg)
 {
     struct mcp *m = arg;
     struct err e;
+    if (msg->kind == MCP_NOTIFICATION && take_progress(m, msg))
+        return true;
     struct mcp_request *r =
         msg->kind == MCP_RESULT || msg->kind == MCP_ERROR ? find(m, msg->id) : NULL;
     if (!r || !r->sent) {
@@ -376,7 +413,8 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 static void mcp_free(struct mcp *m)
 {
     event_free(m->tell);
-    event_free(m->retry);
+    event_free(m->timer);
+    mcp_oauth_free(m->oauth);
     buf_free(&m->line);
     mem_free(m->name);
     mem_free(m->url);
@@ -385,22 +423,33 @@ static void mcp_free(struct mcp *m)
     mem_free(m);
 }
 
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct mcp *m = arg;
+    (void)fd;
+    (void)what;
+    m->transport->on_timer(m);
+}
+
 static void tell(evutil_socket_t fd, short what, void *arg)
 {
     struct mcp *m = arg;
     (void)fd;
     (void)what;
     m->telling = true;
-    for (bool more = true; more && !m->dead;) {
-        more = false;
+    while (!m->dead) { // from the start each time: whoever is told may change everything
         struct mcp_request *oldest = NULL;
         for (struct mcp_request *r = m->requests; r; r = r->next)
-            if (r->ended)
+            if (r->ended || r->news)
                 oldest = r;
         if (!oldest)
             break;
-        more = true;
         struct mcp_request told = *oldest;
+        if (oldest->news) {
+            oldest->news = false;
+            told.on_progress(told.progress, told.total, str_c(told.note), told.arg);
+            continue;
+        }
         told.result = json_incref(oldest->result);
         request_free(oldest);
         if (told.done)
@@ -422,9 +471,10 @@ struct mcp *mcp_open(const struct mcp_conf *c)
     m->argv = copy_list(c->argv);
     m->next_id = 1;
     buf_init(&m->line, c->max_message);
-    m->transport = c->url ? &mcp_http : &mcp_stdio;
+    m->transport = !c->url ? &mcp_stdio : c->events ? &mcp_events : &mcp_http;
+    m->oauth = c->oauth ? mcp_oauth_new(c->oauth) : NULL;
     m->tell = event_new(c->base, -1, 0, tell, m);
-    m->retry = evtimer_new(c->base, mcp_http_retry, m);
+    m->timer = evtimer_new(c->base, on_timer, m);
     return m;
 }
 
@@ -448,7 +498,7 @@ struct mcp_request *mcp_list(struct mcp *m, mcp_done done, void *arg)
     if (m->state == MCP_UP && m->list) {
         mcp_end(r, m->list, NULL);
     } else if (m->state == MCP_UP) {
-        send_request(r);
+        mcp_send(r);
     } else {
         m->attempts = 0;
         mcp_come_up(m);
@@ -466,7 +516,7 @@ struct mcp_request *mcp_call(struct mcp *m, const char *tool, const json_t *argu
         request_new(m, "tools/call", params, m->conf.call_timeout_ms, done, arg);
     r->tool = mem_strdup(str_c(tool));
     if (m->state == MCP_UP) {
-        send_request(r);
+        mcp_send(r);
     } else {
         m->attempts = 0;
         mcp_come_up(m);
@@ -485,6 +535,11 @@ void mcp_cancel(struct mcp_request *r)
         json_decref(p);
     }
     request_free(r);
+}
+
+void mcp_follow(struct mcp_request *call, mcp_progress told)
+{
+    call->on_progress = told;
 }
 
 bool mcp_is_up(const struct mcp *m)

@@ -1,5 +1,5 @@
 /* tools/mcp.h - one MCP server that we are a client of, over streamable HTTP or a program's
- * standard input and output.
+ * standard input and output; also over the HTTP of 2024.
  *
  * The connection comes up with the first request and comes up again when it was lost.  A server
  * that does not answer, answers with rubbish, too much, or dies costs the requests that wait for
@@ -19,13 +19,22 @@ struct event_base;
 struct mcp;
 struct mcp_request;
 
+/* How to come by a token: by the client's credentials, or by a refresh token. */
+struct mcp_oauth_conf {
+    const char *token_url, *client_id;
+    const char *client_secret, *refresh_token, *scope; // NULL: none
+    bool secret_in_body;                               // not in a header
+};
+
 struct mcp_conf { // copied
     const char *name;
     struct event_base *base;
     /* Either a URL ... */
     const char *url;
-    struct http_fetcher *fetcher; // borrowed until mcp_close
-    const char *const *headers;   // "Name: value", ended by NULL; or NULL
+    bool events;                        // it speaks the HTTP of 2024, with one stream of events
+    const struct mcp_oauth_conf *oauth; // NULL: none
+    struct http_fetcher *fetcher;       // borrowed until mcp_close
+    const char *const *headers;         // "Name: value", ended by NULL; or NULL
     /* ... or a program. */
     const char *const *argv; // ended by NULL
 
@@ -47,6 +56,12 @@ struct mcp_request *mcp_call(struct mcp *m, const char *tool, const json_t *argu
                              mcp_done done, void *arg);
 /* Tells the server that nobody waits any more; done is not called. */
 void mcp_cancel(struct mcp_request *r);
+
+/* How far a call is, as its server says; told with the request's arg, now and then: the newest.
+ *   total    < 0: not known
+ *   message  at most 255 bytes of UTF-8, borrowed; may be empty */
+typedef void (*mcp_progress)(double progress, double total, str message, void *arg);
+void mcp_follow(struct mcp_request *call, mcp_progress told);
 
 bool mcp_is_up(const struct mcp *m);
 

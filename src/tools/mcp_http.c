@@ -1,12 +1,18 @@
 /* tools/mcp_http.c - MCP servers over streamable HTTP: each message is a POST, whose answer is JSON
- * or a stream of events.
+ * or a stream of events.  A stream that breaks off is taken up again behind its last event, if its
+ * events have ids.
  *
  * Source: modelcontextprotocol.io, "Transports", Streamable HTTP. */
 #include "tools/mcp_int.h"
 
 #include "base/mem.h"
 
-#define ATTEMPTS 3 // to come up
+#define ATTEMPTS        3     // to come up
+#define RESUMES_MAX     5     // of a stream, one after the other without an event between them
+#define RESUME_MS       500   // the pause before, if the server does not say
+#define RESUME_LEAST_MS 50    // ... and the shortest
+#define RESUME_MOST_MS  30000 // ... and longest that is heeded
+#define LAST_ID_MAX     512
 
 /* Something that is sent and not waited for. */
 struct mcp_note {
@@ -15,18 +21,17 @@ struct mcp_note {
     struct mcp_note *next, **link;
 };
 
-#define HEADERS_MAX 48
-struct headers {
-    const char *list[HEADERS_MAX + 1];
-    char version[64], session[1100], method[128], name[300];
-};
-
-static void make_headers(const struct mcp *m, struct headers *h, const char *method,
-                         const char *tool)
+void mcp_http_headers(const struct mcp *m, const char *method, const char *tool, str last,
+                      struct mcp_headers *h)
 {
     size_t n = 0;
-    h->list[n++] = "Content-Type: application/json";
-    h->list[n++] = "Accept: application/json, text/event-stream";
+    const char *token = mcp_oauth_token(m->oauth);
+    if (method) {
+        h->list[n++] = "Content-Type: application/json";
+        h->list[n++] = "Accept: application/json, text/event-stream";
+    } else {
+        h->list[n++] = "Accept: text/event-stream";
+    }
     if (m->state == MCP_UP || m->stateless) {
         snprintf(h->version, sizeof h->version, "MCP-Protocol-Version: %s", m->version);
         h->list[n++] = h->version;
@@ -43,7 +48,15 @@ static void make_headers(const struct mcp *m, struct headers *h, const char *met
         snprintf(h->name, sizeof h->name, "Mcp-Name: %s", tool);
         h->list[n++] = h->name;
     }
-    for (size_t i = 0; m->headers[i] && n < HEADERS_MAX; i++)
+    if (last.n) {
+        snprintf(h->last, sizeof h->last, "Last-Event-ID: %.*s", STR_ARG(last));
+        h->list[n++] = h->last;
+    }
+    if (token) {
+        snprintf(h->token, sizeof h->token, "Authorization: Bearer %s", token);
+        h->list[n++] = h->token;
+    }
+    for (size_t i = 0; m->headers[i] && n < MCP_HEADERS_MAX; i++)
         h->list[n++] = m->headers[i];
     h->list[n] = NULL;
 }
@@ -62,10 +75,10 @@ static void on_note_done(const struct http_fetched *res, void *arg)
     note_free(arg);
 }
 
-static void send_note(struct mcp *m, const char *method, str message)
+void mcp_http_note(struct mcp *m, const char *url, const char *method, str message)
 {
-    struct headers h;
-    make_headers(m, &h, method, NULL);
+    struct mcp_headers h;
+    mcp_http_headers(m, method ? method : "", NULL, STR(""), &h);
     struct mcp_note *n = mem_calloc(1, sizeof *n);
     n->m = m;
     n->next = m->notes;
@@ -74,7 +87,7 @@ static void send_note(struct mcp *m, const char *method, str message)
         n->next->link = &n->next;
     m->notes = n;
     n->fetch = http_fetch_start(m->conf.fetcher, &(struct http_fetch_conf){
-                                                     .url = m->url,
+                                                     .url = url,
                                                      .headers = h.list,
                                                      .body = message,
                                                      .timeout_ms = 10000,
@@ -84,32 +97,64 @@ static void send_note(struct mcp *m, const char *method, str message)
                                                  });
 }
 
+void mcp_http_drop_notes(struct mcp *m)
+{
+    while (m->notes) {
+        http_fetch_cancel(m->notes->fetch);
+        note_free(m->notes);
+    }
+}
+
+void mcp_http_explain(int status, struct err *e)
+{
+    if (status == 401 || status == 403)
+        err_set(e, ERR_DENIED, "it refuses the credentials (status %d)", status);
+    else if (status / 100 != 2)
+        err_set(e, ERR_IO, "it answers with status %d", status);
+    else
+        err_set(e, ERR_IO, "the answer ends before the result");
+}
+
+/* Answers. */
+
 static void on_sse(str event, str data, str id, void *arg)
 {
     struct mcp_request *r = arg;
     (void)id;
+    r->n_resumed = 0;
     if ((event.n == 0 || str_eqc(event, "message")) && str_trim(data).n && !r->ended)
         mcp_take(r->m, data);
 }
 
+static bool is_plain(str s, size_t max)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '!' || s.p[i] > '~')
+            return false;
+    return s.n > 0 && s.n <= max;
+}
+
 static void take_session(struct mcp *m, str id)
 {
-    if (m->session || id.n == 0 || id.n > 1024)
-        return;
-    for (size_t i = 0; i < id.n; i++)
-        if (id.p[i] < '!' || id.p[i] > '~')
-            return;
-    m->session = mem_strdup(id);
+    if (!m->session && is_plain(id, 1024))
+        m->session = mem_strdup(id);
 }
 
 static bool on_bytes(str bytes, void *arg)
 {
     struct mcp_request *r = arg;
+    const struct http_fetch *mine = r->fetch;
     struct err e;
     str id;
+    r->streams = true;
     if (!r->done && http_fetch_header(r->fetch, "mcp-session-id", &id))
         take_session(r->m, id);
-    if (!r->ended && !http_sse_read(&r->reader, bytes, on_sse, r, &e))
+    bool ok = r->ended || http_sse_read(&r->reader, bytes, on_sse, r, &e);
+    if (r->fetch != mine) { // what it said has sent r again: the rest of it is nobody's
+        http_sse_reader_again(&r->reader);
+        return true;
+    }
+    if (!ok)
         mcp_end(r, NULL, &e);
     return !r->ended;
 }
@@ -122,7 +167,93 @@ static bool again(struct mcp *m, struct mcp_request *r, const struct http_fetche
     struct timeval pause = {0, 200000 << m->attempts};
     m->attempts++;
     mcp_end(r, NULL, NULL);
-    event_add(m->retry, &pause);
+    event_add(m->timer, &pause);
+    return true;
+}
+
+/* A new token has come, or none: what waits for it is sent, or sent again. */
+static void on_token(struct mcp *m, const struct err *error)
+{
+    if (error) {
+        mcp_lose(m, error);
+        return;
+    }
+    if (m->state == MCP_DOWN)
+        return;
+    for (struct mcp_request *r = m->requests; r; r = r->next) {
+        if (!r->waiting || r->ended)
+            continue;
+        r->waiting = false;
+        m->transport->drop(r);
+        mcp_send(r);
+    }
+    if (m->state == MCP_COMING)
+        mcp_greet(m);
+}
+
+/* The token was refused: once more with a new one. */
+static bool renew(struct mcp *m, struct mcp_request *r, const struct http_fetched *res)
+{
+    if (!m->oauth || res->error.code != ERR_NONE || res->status != 401 || r->renewed)
+        return false;
+    r->renewed = r->waiting = true;
+    mcp_oauth_forget(m->oauth);
+    mcp_oauth_renew(m, on_token);
+    return true;
+}
+
+static void on_fetched(const struct http_fetched *res, void *arg);
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    struct mcp_request *r = arg;
+    struct mcp *m = r->m;
+    struct mcp_headers h;
+    (void)fd;
+    (void)what;
+    mcp_http_headers(m, NULL, NULL, buf_as_str(&r->reader.last), &h);
+    http_sse_reader_again(&r->reader);
+    r->streams = false;
+    r->fetch = http_fetch_start(m->conf.fetcher, &(struct http_fetch_conf){
+                                                     .url = m->url,
+                                                     .headers = h.list,
+                                                     .max_body = m->conf.max_message * 4,
+                                                     .stream_type = "text/event-stream",
+                                                     .on_bytes = on_bytes,
+                                                     .on_done = on_fetched,
+                                                     .arg = r,
+                                                 });
+}
+
+/* The stream ended before the answer: it goes on behind its last event, if that has an id. */
+static bool resume(struct mcp *m, struct mcp_request *r, const struct http_fetched *res)
+{
+    bool broke = res->error.code == ERR_NONE || res->error.code == ERR_IO;
+    if (!broke || m->state != MCP_UP || r->n_resumed == RESUMES_MAX ||
+        (!r->streams && r->n_resumed == 0) || (res->status && res->status != 200) ||
+        !is_plain(buf_as_str(&r->reader.last), LAST_ID_MAX))
+        return false;
+    int ms = r->reader.retry_ms < 0 ? RESUME_MS : r->reader.retry_ms;
+    ms = ms > RESUME_MOST_MS ? RESUME_MOST_MS : ms < RESUME_LEAST_MS ? RESUME_LEAST_MS : ms;
+    struct timeval pause = {ms / 1000, ms % 1000 * 1000};
+    r->n_resumed++;
+    if (!r->resume)
+        r->resume = evtimer_new(m->conf.base, on_resume, r);
+    event_add(r->resume, &pause);
+    return true;
+}
+
+/* The session is gone: a new one is begun, and the request sent once more. */
+static bool begin_anew(struct mcp *m, struct mcp_request *r, const struct http_fetched *res)
+{
+    if (res->error.code != ERR_NONE || res->status != 404 || !m->session || !r->done || r->again)
+        return false;
+    r->again = true;
+    r->sent = false;
+    mem_free(m->session);
+    m->session = NULL;
+    m->state = MCP_DOWN;
+    mcp_come_up(m);
     return true;
 }
 
@@ -139,41 +270,33 @@ static void on_fetched(const struct http_fetched *res, void *arg)
         take_session(m, id);
     if (e.code == ERR_NONE && res->status == 200 && str_trim(res->body).n)
         mcp_take(m, res->body);
-    else if (e.code == ERR_NONE && res->status == 404 && m->session && r->done && !r->again) {
-        r->again = true; // the session is gone: begin anew
-        r->sent = false;
-        mem_free(m->session);
-        m->session = NULL;
-        m->state = MCP_DOWN;
-        mcp_come_up(m);
+    else if (begin_anew(m, r, res))
         return;
-    }
-    if (r->ended || again(m, r, res))
+    if (r->ended || again(m, r, res) || renew(m, r, res) || resume(m, r, res))
         return;
-    if (e.code != ERR_NONE)
-        ;
-    else if (res->status == 401 || res->status == 403)
-        err_set(&e, ERR_DENIED, "it refuses the credentials (status %d)", res->status);
-    else if (res->status / 100 != 2)
-        err_set(&e, ERR_IO, "it answers with status %d", res->status);
-    else
-        err_set(&e, ERR_IO, "the answer ends before the result");
+    if (e.code == ERR_NONE)
+        mcp_http_explain(res->status, &e);
     if (!r->done)
         mcp_lose(m, &e);
     mcp_end(r, NULL, &e);
 }
 
+/* What the protocol wants of a transport. */
+
 static bool post(struct mcp *m, struct mcp_request *r, const char *method, str message,
                  struct err *e)
 {
-    struct headers h;
+    struct mcp_headers h;
     (void)e;
     if (!r) {
-        send_note(m, method, message);
+        mcp_http_note(m, m->url, method, message);
         return true;
     }
-    make_headers(m, &h, method, r->tool);
+    mcp_http_headers(m, method, r->tool, STR(""), &h);
+    http_sse_reader_fini(&r->reader);
     http_sse_reader_init(&r->reader, m->conf.max_message);
+    r->streams = false;
+    r->n_resumed = 0;
     r->fetch = http_fetch_start(m->conf.fetcher, &(struct http_fetch_conf){
                                                      .url = m->url,
                                                      .headers = h.list,
@@ -192,21 +315,24 @@ static void drop(struct mcp_request *r)
     if (r->fetch)
         http_fetch_cancel(r->fetch);
     r->fetch = NULL;
+    if (r->resume)
+        event_free(r->resume);
+    r->resume = NULL;
     http_sse_reader_fini(&r->reader);
 }
 
 static bool open_url(struct mcp *m, struct err *e)
 {
     (void)e;
-    mcp_greet(m);
+    if (m->oauth && !mcp_oauth_token(m->oauth))
+        mcp_oauth_renew(m, on_token);
+    else
+        mcp_greet(m);
     return true;
 }
 
-void mcp_http_retry(evutil_socket_t fd, short what, void *arg)
+static void on_pause(struct mcp *m)
 {
-    struct mcp *m = arg;
-    (void)fd;
-    (void)what;
     if (m->state == MCP_COMING)
         mcp_greet(m);
 }
@@ -226,14 +352,11 @@ static void ignore(const struct http_fetched *res, void *arg)
 /* Ends the session, which nobody waits for. */
 static void leave(struct mcp *m)
 {
-    struct headers h;
-    while (m->notes) {
-        http_fetch_cancel(m->notes->fetch);
-        note_free(m->notes);
-    }
+    struct mcp_headers h;
+    mcp_http_drop_notes(m);
     if (!m->session)
         return;
-    make_headers(m, &h, NULL, NULL);
+    mcp_http_headers(m, NULL, NULL, STR(""), &h);
     http_fetch_start(m->conf.fetcher, &(struct http_fetch_conf){.url = m->url,
                                                                 .method = "DELETE",
                                                                 .headers = h.list,
@@ -242,5 +365,9 @@ static void leave(struct mcp *m)
                                                                 .on_done = ignore});
 }
 
-const struct mcp_transport mcp_http = {
-    .open = open_url, .down = down, .send = post, .drop = drop, .leave = leave};
+const struct mcp_transport mcp_http = {.open = open_url,
+                                       .down = down,
+                                       .send = post,
+                                       .drop = drop,
+                                       .leave = leave,
+                                       .on_timer = on_pause};

@@ -20,8 +20,9 @@ struct mcp_transport {
                  struct err *e);
     void (*drop)(struct mcp_request *r); // before r is freed, or sent anew
     void (*leave)(struct mcp *m);        // the client goes for good
+    void (*on_timer)(struct mcp *m);     // its own pause is over; or NULL
 };
-extern const struct mcp_transport mcp_stdio, mcp_http;
+extern const struct mcp_transport mcp_stdio, mcp_http, mcp_events;
 
 struct mcp_request {
     struct mcp *m;
@@ -38,9 +39,19 @@ struct mcp_request {
     bool sent, again, ended; // again: it has been sent once to a session that was gone
     json_t *result;          // with `ended`
     struct err error;
+    // of a call, how far it is
+    mcp_progress on_progress;
+    bool news; // to be told
+    int n_news;
+    double progress, total;
+    char note[256];
     // over HTTP
     struct http_fetch *fetch;
     struct http_sse_reader reader;
+    struct event *resume;  // the pause before a broken stream is taken up again
+    int n_resumed;         // since something came
+    bool streams;          // the answer is a stream
+    bool renewed, waiting; // the token was refused: it has a new one, it waits for it
 };
 
 enum mcp_state { MCP_DOWN, MCP_COMING, MCP_UP };
@@ -55,13 +66,17 @@ struct mcp {
     int64_t next_id;
     int n_unasked, n_rubbish;
     struct mcp_request *requests; // newest first
-    struct event *tell;
-    json_t *list; // a program's tools, until it says that they changed
+    struct event *tell, *timer;   // timer: the transport's
+    json_t *list;                 // a program's tools, until it says that they changed
     // over HTTP
     char *session;
     int attempts;
-    struct event *retry;
     struct mcp_note *notes;
+    struct mcp_oauth *oauth; // or NULL
+    // ... of 2024
+    struct http_fetch *stream;
+    struct http_sse_reader reader; // of the stream
+    char *post_url;                // where messages go; NULL: not told yet
     // of a program
     struct tools_child *child;
     uint64_t started_ms;
@@ -76,7 +91,28 @@ void mcp_lose(struct mcp *m, const struct err *e);
 void mcp_take(struct mcp *m, str text);
 void mcp_greet(struct mcp *m); // begins the handshake
 void mcp_come_up(struct mcp *m);
+void mcp_send(struct mcp_request *r); // as a new message
 
-void mcp_http_retry(evutil_socket_t fd, short what, void *arg); // arg: a server
+/* mcp_http.c, also for the transport of 2024 */
+#define MCP_HEADERS_MAX 48
+struct mcp_headers {
+    const char *list[MCP_HEADERS_MAX + 1]; // ended by NULL
+    char version[64], session[1100], method[128], name[300], last[600], token[4200];
+};
+/* Those of a message, or of none (method NULL).  last: an event's id; empty: none. */
+void mcp_http_headers(const struct mcp *m, const char *method, const char *tool, str last,
+                      struct mcp_headers *h);
+void mcp_http_note(struct mcp *m, const char *url, const char *method, str message);
+void mcp_http_drop_notes(struct mcp *m);
+/* Why an answer of this status is none; of a request that had an answer in full. */
+void mcp_http_explain(int status, struct err *e);
+
+/* mcp_oauth.c */
+struct mcp_oauth *mcp_oauth_new(const struct mcp_oauth_conf *c); // copied
+void mcp_oauth_free(struct mcp_oauth *o);                        // NULL is fine
+const char *mcp_oauth_token(const struct mcp_oauth *o);          // or NULL
+void mcp_oauth_forget(struct mcp_oauth *o);                      // the token is not taken
+/* Asks for a token, if none is being asked for; `then` is called from the loop. */
+void mcp_oauth_renew(struct mcp *m, void (*then)(struct mcp *m, const struct err *error));
 
 #endif

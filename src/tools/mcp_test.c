@@ -2,7 +2,6 @@
  * costs its call, and leaves no descriptor behind. */
 #include "tools/mcp.h"
 
-#include "http/http.h"
 #include "test.h"
 #include "tools/mcp_message.h"
 
@@ -219,148 +218,9 @@ static void programs_cost_their_call_alone(void **state)
     }
 }
 
-/* A server over HTTP, of our own make. */
-struct shop {
-    struct http_server *server;
-    const char *kind;
-    int n_posts, n_deletes;
-    bool gone; // the first session has been forgotten
-    struct buf seen;
-};
-
-static void serve(struct http_req *r, void *arg)
-{
-    struct shop *s = arg;
-    struct err e;
-    str v;
-    bool sse = strcmp(s->kind, "events") == 0;
-    if (str_eqc(http_method(r), "DELETE")) {
-        s->n_deletes++;
-        http_reply(r, 200, NULL, STR(""));
-        return;
-    }
-    s->n_posts++;
-    json_t *m = json_parse(http_body(r), &e);
-    assert_non_null(m);
-    const char *method = json_string_value(json_object_get(m, "method"));
-    assert_true(http_header(r, "Authorization", &v) && str_eqc(v, "Bearer t0k"));
-    assert_true(http_header(r, "Accept", &v) && str_find(v, STR("text/event-stream")) >= 0);
-    buf_printf(&s->seen, "%s ", method);
-    if (strcmp(method, "initialize") == 0) {
-        if (strcmp(s->kind, "unauthorized") == 0) {
-            http_reply(r, 401, "text/plain", STR("no"));
-            json_decref(m);
-            return;
-        }
-        http_set_header(r, "Mcp-Session-Id", s->gone ? "s2" : "s1");
-    } else {
-        assert_true(http_header(r, "Mcp-Session-Id", &v));
-        assert_true(http_header(r, "MCP-Protocol-Version", &v) && str_eqc(v, "2025-11-25"));
-    }
-    if (!json_object_get(m, "id")) {
-        http_reply(r, 202, NULL, STR(""));
-        json_decref(m);
-        return;
-    }
-    if (strcmp(method, "tools/call") == 0 && strcmp(s->kind, "forgets") == 0 && !s->gone) {
-        s->gone = true;
-        http_reply(r, 404, "text/plain", STR("no session"));
-        json_decref(m);
-        return;
-    }
-    if (strcmp(method, "tools/call") == 0 && strcmp(s->kind, "redirects") == 0) {
-        http_set_header(r, "Location", "http://127.0.0.1:1/");
-        http_reply(r, 307, NULL, STR(""));
-        json_decref(m);
-        return;
-    }
-    struct buf out = BUF_INIT(1 << 23);
-    buf_printf(
-        &out, "%s{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":",
-        sse ? ": hi\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n\ndata: " : "",
-        (int)json_integer_value(json_object_get(m, "id")));
-    if (strcmp(method, "initialize") == 0)
-        buf_c(&out, "{\"protocolVersion\":\"2025-11-25\"}");
-    else if (strcmp(method, "tools/list") == 0)
-        buf_c(&out, "{\"tools\":[{\"name\":\"add\"}]}");
-    else if (strcmp(s->kind, "floods") == 0)
-        for (int i = 0; i < 1 << 20; i++)
-            buf_c(&out, "[[[[[[");
-    else
-        buf_c(&out, "{\"content\":[]}");
-    buf_c(&out, sse ? "}\n\n" : "}");
-    bool cut = strcmp(method, "tools/call") == 0 && strcmp(s->kind, "cuts") == 0;
-    http_reply(r, 200, sse ? "text/event-stream" : "application/json",
-               cut ? STR("") : buf_as_str(&out));
-    buf_free(&out);
-    json_decref(m);
-}
-
-static void servers_are_talked_to_over_http(void **state)
-{
-    static const struct {
-        const char *kind, *want, *seen;
-    } rows[] = {
-        {"plain", "1 tools; {\"content\":[]}",
-         "initialize notifications/initialized tools/list tools/call "},
-        {"events", "1 tools; {\"content\":[]}",
-         "initialize notifications/initialized tools/list tools/call "},
-        {"forgets", "1 tools; {\"content\":[]}",
-         "initialize notifications/initialized tools/list tools/call initialize "
-         "notifications/initialized tools/call "},
-        {"unauthorized", "error denied: MCP server 'shop': it refuses the credentials",
-         "initialize "},
-        {"redirects", "1 tools; error io: MCP server 'shop': it answers with status 307", NULL},
-        {"floods", "1 tools; error limit: MCP server 'shop': the answer is larger than", NULL},
-        {"cuts", "1 tools; error io: MCP server 'shop': the answer ends before the result", NULL},
-    };
-    static const char *const headers[] = {"Authorization: Bearer t0k", NULL};
-    (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        struct told t = {.base = event_base_new()};
-        struct shop shop = {.kind = rows[i].kind};
-        struct http_fetcher *f;
-        struct http_conf hc = http_conf_default();
-        struct err e;
-        char url[64];
-        hc.host = "127.0.0.1";
-        hc.port = 0;
-        buf_init(&t.text, 10000);
-        buf_init(&shop.seen, 10000);
-        assert_true(http_listen(&shop.server, t.base, &hc, serve, NULL, &shop, &e));
-        snprintf(url, sizeof url, "http://127.0.0.1:%d/mcp", http_port(shop.server));
-        assert_true(http_fetcher_open(&f, t.base, &(struct http_fetcher_conf){0}, &e));
-        t.m = mcp_open(&(struct mcp_conf){.name = "shop",
-                                          .base = t.base,
-                                          .url = url,
-                                          .fetcher = f,
-                                          .headers = headers,
-                                          .list_timeout_ms = 30000,
-                                          .call_timeout_ms = 30000,
-                                          .max_message = 1 << 20});
-        mcp_list(t.m, on_listed, &t);
-        event_base_dispatch(t.base);
-        check_str(str_sub(buf_as_str(&t.text), 0, strlen(rows[i].want)), str_c(rows[i].want),
-                  rows[i].kind);
-        // The notification may come behind the list.
-        if (rows[i].seen)
-            assert_int_equal(shop.seen.n, strlen(rows[i].seen));
-        mcp_close(t.m);
-        while (http_fetcher_live(f)) // ends its session
-            event_base_loop(t.base, EVLOOP_ONCE);
-        assert_int_equal(shop.n_deletes, strcmp(rows[i].kind, "unauthorized") != 0);
-        http_fetcher_close(f);
-        http_close(shop.server);
-        buf_free(&t.text);
-        buf_free(&shop.seen);
-        event_base_free(t.base);
-    }
-}
-
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(results_become_texts),
     cmocka_unit_test(arguments_are_coerced),
     cmocka_unit_test(programs_cost_their_call_alone),
-    cmocka_unit_test(servers_are_talked_to_over_http),
 };
 TEST_FILE(tests)

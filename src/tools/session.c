@@ -131,6 +131,31 @@ static void offer_all(struct tools_session *s, int server, const struct chat_mcp
     }
 }
 
+/* A choice that was made before the servers' tools were known. */
+static bool settle_choice(struct chat_request *r, struct err *e)
+{
+    str function = r->tool_name;
+    if (r->tool_choice == CHAT_TOOLS_REQUIRED && json_array_size(r->tools) == 0) {
+        err_set_at(e, ERR_INPUT, "tool_choice",
+                   "'tool_choice' demands a call, but there are no tools");
+        return err_kind(e, "invalid_value");
+    }
+    if (r->tool_choice != CHAT_TOOLS_NAMED)
+        return true;
+    for (size_t i = 0; i < r->n_server_tools; i++)
+        if (str_eq(r->server_tools[i].name, r->tool_name))
+            function = r->server_tools[i].function; // it may have had to take another name
+    char name[FUNCTION_MAX + 1];
+    snprintf(name, sizeof name, "%.*s", STR_ARG(str_sub(function, 0, FUNCTION_MAX)));
+    if (!is_taken(r, name)) {
+        err_set_at(e, ERR_INPUT, "tool_choice", "'tool_choice' names '%s', which is no tool here",
+                   name);
+        return err_kind(e, "invalid_value");
+    }
+    r->tool_name = function;
+    return true;
+}
+
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
     struct tools_session *s = arg;
@@ -140,6 +165,7 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     bool ok = failure.code == ERR_NONE;
     for (int i = 0; i < s->n_peers && ok; i++)
         offer_all(s, i, &s->request->mcp[i]);
+    ok = ok && settle_choice(s->request, &failure);
     s->ready(ok ? NULL : &failure, s->arg);
 }
 
@@ -177,6 +203,7 @@ static struct mcp *open_own(struct tools *t, const struct chat_mcp_server *m, co
     struct mcp *mcp = mcp_open(&(struct mcp_conf){.name = label,
                                                   .base = t->conf.base,
                                                   .url = url,
+                                                  .events = m->events,
                                                   .fetcher = t->web,
                                                   .headers = headers,
                                                   .list_timeout_ms = 30000,

@@ -22,7 +22,9 @@ struct tools_conf tools_conf_default(void)
                                .max_rounds = 16,
                                .max_result = (size_t)64 << 10,
                                .max_file = (size_t)16 << 20,
-                               .max_team_files = (size_t)256 << 20};
+                               .max_team_files = (size_t)256 << 20,
+                               .python_cpu_s = 10,
+                               .python_wall_ms = 20000};
 }
 
 static bool may_connect(const struct sockaddr *address, void *arg)
@@ -249,10 +251,11 @@ static void account(struct tools_job *job, uint64_t ms)
         buf_free(&whole);
     }
     log_info("tools.call",
-             "run=%s team=%.*s tool=%s end=%s ms=%llu args_bytes=%zu bytes=%zu args=%s",
+             "run=%s team=%.*s tool=%s end=%s ms=%llu args_bytes=%zu bytes=%zu reports=%d args=%s",
              job->session->who, STR_ARG(job->session->request->team), job->tool,
              fault_name(job->fault), (unsigned long long)ms, job->n_args,
-             job->text.n + job->content.n, log_quote(args, sizeof args, buf_as_str(&text)));
+             job->text.n + job->content.n, job->n_news,
+             log_quote(args, sizeof args, buf_as_str(&text)));
     buf_free(&text);
 }
 
@@ -297,6 +300,14 @@ static void on_called(const json_t *result, const struct err *error, void *arg)
         tools_job_end(job, failed ? CHAT_FAULT_TOOL : CHAT_FAULT_NONE);
 }
 
+static void on_progress(double progress, double total, str message, void *arg)
+{
+    struct tools_job *job = arg;
+    job->n_news++;
+    if (job->news && !job->ended)
+        job->news(progress, total, message, job->arg); // may end the session
+}
+
 static void set_timer(struct tools_job *job, int ms)
 {
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
@@ -312,6 +323,7 @@ static void run(struct tools_job *job)
         const struct tools_peer *p = &job->session->peers[job->bound->server];
         mcp_coerce(job->args, job->bound->schema);
         job->call = mcp_call(p->mcp, job->bound->tool, job->args, on_called, job);
+        mcp_follow(job->call, on_progress);
     } else if (job->builtin->now) {
         if (job->builtin->now(job->args, &job->text, &e) && !job->text.full)
             tools_job_end(job, CHAT_FAULT_NONE);
@@ -421,6 +433,11 @@ struct tools_job *tools_call(struct tools_session *s, str function, str argument
     case TOOLS_REFUSE: tools_job_fail(job, &e); break;
     }
     return job;
+}
+
+void tools_follow(struct tools_job *job, tools_news told)
+{
+    job->news = told;
 }
 
 void tools_cancel(struct tools_job *job)

@@ -30,12 +30,15 @@ struct tools_conf { // borrowed for tools_open
     size_t n_mcp_http;
     const str *mcp_headers; // [n_mcp_headers] "NAME=Header: value"
     size_t n_mcp_headers;
+    const str *mcp_oauth; // [n_mcp_oauth] "NAME=TOKEN-URL client_id=... ..."
+    size_t n_mcp_oauth;
     bool mcp_requests;             // requests may name servers by URL
     enum tools_policy mcp_changed; // tools that are not what they were at first sight
     int call_timeout_ms, approval_timeout_ms;
-    int max_rounds;                  // turns of the model in one request
-    size_t max_result;               // bytes a model gets of one result
-    size_t max_file, max_team_files; // bytes
+    int max_rounds;                   // turns of the model in one request
+    size_t max_result;                // bytes a model gets of one result
+    size_t max_file, max_team_files;  // bytes
+    int python_cpu_s, python_wall_ms; // of a program of code:python-interpreter
 };
 struct tools_conf tools_conf_default(void);
 
@@ -66,6 +69,7 @@ bool tools_has_server(const struct tools *t, str name);
  */
 str tools_server_of_command(const struct tools *t, str command);
 bool tools_takes_servers(const struct tools *t); // mcp_requests
+bool tools_url_is_events(str url); // an MCP server's URL is of the transport of 2024, by its path
 
 /* A request's tools.  Lists its MCP servers, adds what they offer to r->tools and r->server_tools,
  * then calls ready, with an error if a server of r->mcp could not be asked:
@@ -88,6 +92,10 @@ typedef void (*tools_done)(struct tools_job *job, const struct tools_result *res
  * what does not fit is a result with a fault.  The job is gone when done is called. */
 struct tools_job *tools_call(struct tools_session *s, str function, str arguments, tools_done done,
                              void *arg);
+/* How far a call is, as its tool says: told with the arg of done, before it.
+ *   total  < 0: not known.  message: borrowed; may be empty */
+typedef void (*tools_news)(double progress, double total, str message, void *arg);
+void tools_follow(struct tools_job *job, tools_news told);
 void tools_cancel(struct tools_job *job); // done is not called; a running tool is stopped
 
 /* Waits for approval: for how long yet; 0: does not. */

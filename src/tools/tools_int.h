@@ -95,7 +95,9 @@ struct tools_job {
     struct mcp_request *call;
     json_t *args;
     tools_done done;
+    tools_news news; // or NULL
     void *arg;
+    int n_news;
     struct event *timer;
     bool asks, ended;
     uint64_t began_ms, asks_until_ms;

@@ -13,6 +13,11 @@ for await (const line of createInterface({ input: process.stdin })) {
         if (kind === 'changes') say({ method: 'notifications/tools/list_changed' });
     } else if (m.method === 'tools/call') {
         if (kind === 'hangs') continue;
+        else if (kind === 'fails') say({ id: m.id, result: { isError: true, content: [{ type: 'text', text: 'it is broken' }] } });
+        else if (kind === 'reports') {
+            for (let i = 1; i <= 3000; i++) say({ method: 'notifications/progress', params: { progressToken: m.params._meta.progressToken, progress: i, total: 3000, message: `part ${i}\n\ndata: no frame` } });
+            say({ id: m.id, result: { content: [{ type: 'text', text: `Echo: ${m.params.arguments.message}` }] } });
+        }
         else if (kind === 'once') appendFileSync(process.argv[3], 'called\n'); // and no word
         else if (kind === 'dies') process.exit(3);
         else if (kind === 'rubbish') for (;;) process.stdout.write('no message\n') || (await new Promise((ok) => process.stdout.once('drain', ok)));

@@ -1,39 +1,24 @@
 // Tools that run on the server, with the starter model: FriendliAI's provider, Anthropic's client on
 // Zylon's path, the openai client, plain requests, and the reference MCP server over both transports.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import { createFriendli } from '@friendliai/ai-provider';
 import { generateText, streamText } from 'ai';
 import OpenAI from 'openai';
 import { startServer, until } from '../openai/harness.mjs';
+import { everything, hostile, starter, startEverything } from './servers.mjs';
 
-const starter = resolve('../../models/starter/confab-starter.gguf');
-const everything = resolve('node_modules/@modelcontextprotocol/server-everything/dist/index.js');
-const hostile = resolve('hostile.mjs');
 const kinds = ['hangs', 'dies', 'rubbish', 'floods', 'deep', 'huge', 'changes', 'control'];
 
-let server, dir, web, webPort, openai, anthropic, friendli;
-
-async function freePort() {
-    const s = createServer();
-    await new Promise((ok) => s.listen(0, '127.0.0.1', ok));
-    const { port } = s.address();
-    await new Promise((ok) => s.close(ok));
-    return port;
-}
+let server, dir, web, openai, anthropic, friendli;
 
 before(async () => {
     dir = mkdtempSync(join(tmpdir(), 'confab-tools-'));
-    webPort = await freePort();
-    web = spawn(process.execPath, [everything, 'streamableHttp'], { env: { ...process.env, PORT: webPort }, stdio: 'ignore' });
-    web.unref();
-    await until(() => fetch(`http://127.0.0.1:${webPort}/mcp`).then(() => true, () => false), 'the reference server');
+    web = await startEverything('streamableHttp');
     server = await startServer({
         model: starter,
         args: [
@@ -44,7 +29,7 @@ before(async () => {
             '--mcp-stdio', `asked=${process.execPath} ${hostile} asked`,
             '--mcp-stdio', `fine=${process.execPath} ${hostile} fine`,
             ...kinds.flatMap((k) => ['--mcp-stdio', `${k}=${process.execPath} ${hostile} ${k}`]),
-            '--mcp-http', `web=http://127.0.0.1:${webPort}/mcp`,
+            '--mcp-http', `web=${web.url}`,
             '--mcp-header', 'web=X-Secret: hunter2',
         ],
     });
@@ -53,7 +38,7 @@ before(async () => {
     friendli = createFriendli({ apiKey: 'none', baseURL: `${server.url}/serverless/tools/v1` });
 });
 after(async () => {
-    web.kill();
+    web.stop();
     assert.equal(await server.stop(), 0, server.log());
     rmSync(dir, { recursive: true });
 });
@@ -169,7 +154,7 @@ for (const [label, transport] of [['every', 'standard input and output'], ['web'
     });
 
 test("Anthropic's client on Zylon's path: server tools are blocks", async () => {
-    const body = { model: 'tiny', max_tokens: 120, temperature: 0, messages: [{ role: 'user', content: echo }], mcp_servers: [{ name: 'shop', url: `http://127.0.0.1:${webPort}/mcp`, authorization_token: 't0k', tool_configuration: { allowed_tools: ['echo'] } }] };
+    const body = { model: 'tiny', max_tokens: 120, temperature: 0, messages: [{ role: 'user', content: echo }], mcp_servers: [{ name: 'shop', url: web.url, authorization_token: 't0k', tool_configuration: { allowed_tools: ['echo'] } }] };
     const check = (content) => {
         assert.deepEqual(content.map((b) => b.type), ['server_tool_use', 'server_tool_result', 'text']);
         const [use, result, text] = content;
@@ -282,6 +267,6 @@ test('cancelled: a running tool is stopped, and nothing is left', async () => {
     assert.ok(server.residentKiB() < before[1] + 64 * 1024, `${before[1]} KiB before, ${server.residentKiB()} after`);
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     assert.match(metrics, /confab_tool_calls_total\{tool="math:calculator"\} [1-9]/);
-    assert.match(server.log(), /tools.call run=\S+ team= tool=math:calculator end=ok ms=\d+ args_bytes=\d+ bytes=\d+ args=/);
+    assert.match(server.log(), /tools.call run=\S+ team= tool=math:calculator end=ok ms=\d+ args_bytes=\d+ bytes=\d+ reports=\d+ args=/);
     assert.ok(!server.log().includes('hunter2'));
 });
