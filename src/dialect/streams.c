@@ -113,20 +113,29 @@ static void approve(struct dialect *d, struct http_req *r, str rest)
     json_decref(body);
 }
 
+/* The call of this id, as the log has it before event n; NULL: it has none. */
+static const struct chat_event *call_of(const struct run *run, size_t n, str id)
+{
+    const struct chat_event *ev;
+    while (n-- > 0)
+        if ((ev = run_event(run, n))->what == CHAT_SERVER_CALL && str_eq(ev->id, id))
+            return ev;
+    return NULL;
+}
+
 /* GET /v1/streams/{id}/approvals: the calls that wait. */
 static void list_approvals(struct dialect *d, struct http_req *r, str id)
 {
     struct run *run = find(d, r, id);
     struct buf out = BUF_INIT(ANSWER_MAX);
-    const struct chat_event *ev, *call = NULL;
+    const struct chat_event *ev, *call;
     bool first = true;
     if (!run)
         return;
     buf_c(&out, "{\"data\":[");
     for (size_t i = 0; (ev = run_event(run, i)); i++) {
-        if (ev->what == CHAT_SERVER_CALL)
-            call = ev; // what is asked about it follows at once
-        if (ev->what != CHAT_SERVER_ASK || !call || !run_waits_for(run, ev->id))
+        if (ev->what != CHAT_SERVER_ASK || !run_waits_for(run, ev->id) ||
+            !(call = call_of(run, i, ev->id)))
             continue;
         buf_c(&out, first ? "{\"id\":" : ",{\"id\":");
         json_write_str(&out, ev->id, JSON_PLAIN);

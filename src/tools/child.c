@@ -81,7 +81,10 @@ __attribute__((noreturn)) static void become(const struct start *s)
         _exit(127);
     if (syscall(SYS_close_range, extra >= 0 ? 4U : 3U, ~0U, 0U) < 0)
         _exit(127);
-    bound(RLIMIT_CPU, (size_t)c->cpu_s);
+    struct rlimit cpu = {(rlim_t)c->cpu_s,
+                         (rlim_t)c->cpu_s + 1}; // a signal that tells, then the end
+    if (c->cpu_s)
+        setrlimit(RLIMIT_CPU, &cpu);
     bound(RLIMIT_AS, c->memory);
     bound(RLIMIT_FSIZE, c->file_size);
     struct rlimit no_core = {0, 0};

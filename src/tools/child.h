@@ -16,7 +16,7 @@ struct tools_child_conf {    // copied, but for the descriptors, which are borro
     const char *const *argv; // ended by NULL; argv[0] is looked up in PATH
     const char *const *env;  // ended by NULL
     int extra_fd;            // becomes descriptor 3; < 0: none
-    int cpu_s;               // 0: no bound
+    int cpu_s;               // 0: no bound.  SIGXCPU, and a second later SIGKILL
     size_t memory;           // address space; 0: no bound
     size_t file_size;        // 0: no bound
     bool lower;              // as root: run as a user without rights

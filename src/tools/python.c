@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #include <event2/event.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,8 +15,6 @@
 #define CODE_MAX   ((size_t)256 << 10)
 #define OUTPUT_MAX ((size_t)64 << 10) // of each of its two outputs; more is dropped
 #define MEMORY     ((size_t)512 << 20)
-#define CPU_S      10
-#define WALL_MS    20000
 #define FLOOD_MAX  ((size_t)64 << 20) // bytes it may write before it is stopped
 
 /* Bounds that only the program itself can set take hold before its first line. */
@@ -99,8 +98,12 @@ static void on_exit_(int status, void *arg)
     if (job->ended)
         return;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    if (WIFSIGNALED(status) || code == 128 + 9 || code == 128 + 24) {
-        err_set(&e, ERR_TIMEOUT, "the program used more than %d seconds of computing time", CPU_S);
+    if (code == 128 + SIGXCPU)
+        err_set(&e, ERR_TIMEOUT, "the program used more than %d seconds of computing time",
+                job->session->tools->conf.python_cpu_s);
+    else if (WIFSIGNALED(status) || code == 128 + SIGKILL)
+        err_set(&e, ERR_LIMIT, "the program was killed, by itself or for what it used");
+    if (WIFSIGNALED(status) || code == 128 + SIGXCPU || code == 128 + SIGKILL) {
         tools_job_fail(job, &e);
         return;
     }
@@ -126,7 +129,8 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
         return;
     tools_child_stop(p->child);
     p->child = NULL;
-    err_set(&e, ERR_TIMEOUT, "the program was stopped after %d seconds", WALL_MS / 1000);
+    err_set(&e, ERR_TIMEOUT, "the program was stopped after %d seconds",
+            p->job->session->tools->conf.python_wall_ms / 1000);
     tools_job_fail(p->job, &e);
 }
 
@@ -148,7 +152,8 @@ void tools_python_start(struct tools_job *job)
     static const char *const program[] = {"/usr/bin/python3", "-I", "-B", "-X", "utf8", "-c",
                                           bootstrap,          NULL};
     const char *argv[SANDBOX_ARGS];
-    static const struct timeval wall = {WALL_MS / 1000, 0};
+    const struct tools_conf *tc = &job->session->tools->conf;
+    struct timeval wall = {tc->python_wall_ms / 1000, tc->python_wall_ms % 1000 * 1000};
     struct err e;
     str code;
     int fd = -1;
@@ -175,7 +180,7 @@ void tools_python_start(struct tools_job *job)
     struct tools_child_conf conf = {.argv = argv,
                                     .env = sandbox_env,
                                     .extra_fd = fd,
-                                    .cpu_s = CPU_S,
+                                    .cpu_s = tc->python_cpu_s,
                                     .memory = MEMORY,
                                     .file_size = (size_t)64 << 20,
                                     .lower = true,

@@ -98,6 +98,31 @@ static int count_fds(void)
     return n;
 }
 
+/* Processes that are ours, alive or not yet waited for. */
+static int count_children(void)
+{
+    char path[64], text[4096];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "re");
+    size_t got = f ? fread(text, 1, sizeof text, f) : 0;
+    for (size_t i = 0; i < got; i++)
+        n += text[i] == ' ';
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static size_t resident_bytes(void)
+{
+    unsigned long all, pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%lu %lu", &all, &pages), 2);
+    fclose(f);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static void calls_end_as_they_should(void **state)
 {
     static const struct {
@@ -224,7 +249,21 @@ static void python_is_contained(void **state)
         {"becomes root",
          PY("import os\\ntry:\\n  os.setuid(0); print('ROOT')\\nexcept OSError: print('no')"),
          "\"no\\n\""},
-        {"is killed", PY("import os,signal; os.kill(os.getpid(), 9)"), "more than 10 seconds"},
+        {"is killed", PY("import os,signal; os.kill(os.getpid(), 9)"), "was killed"},
+        {"shows only so much", PY("import sys\\nprint('x'*70000)\\nsys.stderr.write('y'*70000)"),
+         "[cut"},
+        {"computes without end", PY("while True: pass"), "more than 1 seconds of computing time"},
+        {"... and does not listen",
+         PY("import signal\\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\\nwhile True: pass"),
+         "was killed"},
+        {"... in many processes", PY("import os\\nos.fork()\\nwhile True: pass"),
+         "of computing time"},
+        {"leaves children behind",
+         PY("import os,time\\nif os.fork()==0:\\n  time.sleep(1000)\\nprint('left')"), "left"},
+        {"allocates bit by bit",
+         PY("x=[]\\ntry:\\n  while True: x.append(bytearray(1<<24))\\nexcept MemoryError:\\n  "
+            "n=len(x); del x; print('no memory', n < 32)"),
+         "no memory True"},
         {"empty", PY(""), "the program is empty"},
         {"no text", "{\"code\":7}", "must be a string"},
     };
@@ -236,14 +275,23 @@ static void python_is_contained(void **state)
         skip();
     }
     c.enabled = STR("code:python-interpreter");
+    c.python_cpu_s = 1;
+    c.python_wall_ms = 100000; // however busy the machine is
     bench_open(&b, &c);
     int before = count_fds();
+    size_t resident = 0; // once the first has run
     for (size_t i = 0; i < COUNT(rows); i++) {
         call(&b, "py", rows[i].args);
         if (str_find(buf_as_str(&b.text), str_c(rows[i].want)) < 0)
             check_str(buf_as_str(&b.text), str_c(rows[i].want), rows[i].name);
         assert_int_equal(count_fds(), before);
+        assert_int_equal(tools_live(b.tools), 0);
+        assert_int_equal(count_children(), 0);
+        if (i == 0)
+            resident = resident_bytes();
     }
+    if (resident_bytes() > resident + ((size_t)16 << 20))
+        fail_msg("%zu bytes of memory before, %zu after", resident, resident_bytes());
     // Cancelled while it runs.
     struct tools_job *job = tools_call(
         b.session, STR("py"), STR("{\"code\":\"import time; time.sleep(1000)\"}"), on_done, &b);
@@ -251,6 +299,19 @@ static void python_is_contained(void **state)
     assert_int_equal(tools_live(b.tools), 0);
     assert_int_equal(count_fds(), before);
     bench_close(&b);
+
+    struct bench impatient = {.base = event_base_new()};
+    c.base = impatient.base;
+    c.python_wall_ms = 1000;
+    bench_open(&impatient, &c);
+    before = count_fds();
+    call(&impatient, "py", PY("import time; time.sleep(1000)"));
+    check_str(buf_as_str(&impatient.text), STR("the program was stopped after 1 seconds"),
+              "sleeps");
+    assert_int_equal(impatient.fault, CHAT_FAULT_TIMEOUT);
+    assert_int_equal(count_fds(), before);
+    assert_int_equal(count_children(), 0);
+    bench_close(&impatient);
 }
 
 /* A web of our own on loopback, by path. */
