@@ -106,6 +106,8 @@ struct chat_request {
     const char *format_place; // its field's name in the client's words, for errors; or NULL
     str format_root;          // the rule that a grammar begins with; empty: "root"
     str format_source;        // a regular expression or a grammar
+    const char *tools_place; // where a tool's schema is in the client's words, for errors: "[]" has
+                             // its number; or NULL: "tools[].function.parameters"
     enum chat_tool_choice tool_choice;
     str tool_name;        // CHAT_TOOLS_NAMED
     bool one_call;        // at most one call in a turn

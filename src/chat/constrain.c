@@ -251,6 +251,19 @@ static struct gram *compile(struct chat_grammar *g, const struct gram_node *root
     return gram_compile(g->b, root, e);
 }
 
+/* Where a tool's schema is in the client's words. */
+static void schema_place(const struct chat_request *r, size_t i, const char *inside, char *out,
+                         size_t size)
+{
+    str place = str_c(r->tools_place ? r->tools_place : "tools[].function.parameters");
+    const char *number = memchr(place.p, ']', place.n);
+    size_t before = number ? (size_t)(number - place.p) : place.n;
+    if (number)
+        snprintf(out, size, "%.*s%zu%s%s", (int)before, place.p, i, number, inside);
+    else
+        snprintf(out, size, "%.*s%s", (int)before, place.p, inside);
+}
+
 /* Which tool's schema is at fault: each of them alone. */
 static void place_error(struct chat_grammar *g, const struct gram_vocab *v, struct err *e)
 {
@@ -276,7 +289,7 @@ static void place_error(struct chat_grammar *g, const struct gram_vocab *v, stru
         gram_drop(made);
         gram_build_free(b);
         if (!made) {
-            snprintf(place, sizeof place, "tools[%zu].function.parameters%s", i, own.where);
+            schema_place(g->r, i, own.where, place, sizeof place);
             *e = own;
             break;
         }

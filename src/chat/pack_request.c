@@ -100,6 +100,7 @@ static const struct field {
     F(format_place, KIND_TEXT),
     F(format_root, KIND_STR),
     F(format_source, KIND_STR),
+    F(tools_place, KIND_TEXT),
     WORD(tool_choice, choices),
     F(tool_name, KIND_STR),
     F(one_call, KIND_BOOL),

@@ -45,6 +45,7 @@ static struct chat_request *full_request(void)
     r->max_total = 100;
     r->min_total = 50;
     r->format_place = "response_format";
+    r->tools_place = "tools[].input_schema";
     r->format_root = STR("start");
     r->format = CHAT_FORMAT_REGEX;
     r->format_schema = json_parse(STR("{\"type\":\"object\"}"), &e);
@@ -140,6 +141,7 @@ static void chat_requests_come_back(void **state)
         if (round == 0) {
             assert_true(back->thinking_as_text && back->max_total == 100);
             assert_string_equal(back->format_place, "response_format");
+            assert_string_equal(back->tools_place, "tools[].input_schema");
             check_str(back->format_root, STR("start"), "format_root");
             assert_true(json_equal(back->stop_tokens, r->stop_tokens));
             assert_memory_equal(&back->bias[1].bias, &r->bias[1].bias, sizeof(float));

@@ -49,6 +49,25 @@ bool calls_has(const struct calls *c, int choice)
     return false;
 }
 
+static void write_function(const struct call *call, struct buf *out)
+{
+    buf_c(out, "{\"name\":");
+    json_write_str(out, call->name, JSON_PLAIN);
+    buf_c(out, ",\"arguments\":");
+    json_write_str(out, buf_as_str(&call->arguments), JSON_PLAIN);
+    buf_char(out, '}');
+}
+
+void calls_write_function(const struct calls *c, int choice, struct buf *out)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->list[i].choice == choice) {
+            write_function(&c->list[i], out);
+            return;
+        }
+    buf_c(out, "null");
+}
+
 void calls_write(const struct calls *c, int choice, struct buf *out)
 {
     bool first = true;
@@ -60,11 +79,9 @@ void calls_write(const struct calls *c, int choice, struct buf *out)
         buf_c(out, first ? "{\"id\":" : ",{\"id\":");
         first = false;
         json_write_str(out, call->id, JSON_PLAIN);
-        buf_c(out, ",\"type\":\"function\",\"function\":{\"name\":");
-        json_write_str(out, call->name, JSON_PLAIN);
-        buf_c(out, ",\"arguments\":");
-        json_write_str(out, buf_as_str(&call->arguments), JSON_PLAIN);
-        buf_c(out, "}}");
+        buf_c(out, ",\"type\":\"function\",\"function\":");
+        write_function(call, out);
+        buf_char(out, '}');
     }
     buf_char(out, ']');
 }

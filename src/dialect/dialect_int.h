@@ -19,6 +19,7 @@ struct talk_facts {
     bool include_usage;
     bool echo;           // completions: the prompt stands before the answer
     bool hide_reasoning; // thinking is left out of the answer
+    bool functions;      // a call is told as `function_call`, in OpenAI's older way
     const struct chat_request *request;
     uint64_t seed;      // of choice 0
     int64_t created_ms; // since 1970
@@ -64,7 +65,7 @@ extern const struct wire anthropic_wire, zylon_wire;
 struct talk_order {
     struct chat_request *request; // owned until talk_start
     const struct wire *wire;      // instead of the route's, if not NULL
-    bool stream, include_usage, echo, hide_reasoning, progress;
+    bool stream, include_usage, echo, hide_reasoning, functions, progress;
     bool detach;        // the run goes on when the client leaves
     bool store;         // the run outlasts the process, where anything does
     bool acknowledge;   // not a stream: what is there at once is the answer
@@ -238,6 +239,8 @@ void calls_fini(struct calls *c);
 bool calls_has(const struct calls *c, int choice);
 /* OpenAI's array of one choice's calls, arguments as text. */
 void calls_write(const struct calls *c, int choice, struct buf *out);
+/* The choice's first call as the older `function_call`; null: none. */
+void calls_write_function(const struct calls *c, int choice, struct buf *out);
 
 /* server_tools.c: tools that run on this server, in OpenAI's shape.  Call before tools_read, which
  * leaves them out by server_tools_skip.  ERR_INPUT, ERR_NOT_FOUND (a file). */
@@ -266,10 +269,22 @@ bool tools_read(const json_t *body, struct chat_request *r, struct err *e);
 bool tools_read_list(const json_t *tools, struct chat_request *r, struct err *e);
 bool tools_read_choice(const json_t *choice, struct chat_request *r, struct err *e); // after these
 bool tools_name_choice(str name, struct chat_request *r, struct err *e); // that tool must be called
+/* One function as templates take it; its name is none of those in `before` (array, or NULL).
+ * Returns a new object, or NULL. */
+json_t *tools_read_function(const json_t *in, const json_t *before, const char *where,
+                            struct err *e);
 /* An assistant message's calls into `message`, their arguments as objects. */
 bool tools_read_calls(const json_t *calls, const char *where, json_t *message, struct err *e);
 /* Results that have an id but no name get the name of the call they answer. */
 void tools_name_results(json_t *messages);
+
+/* functions.c: OpenAI's older way, in terms of tools.  ERR_INPUT, place = the member. */
+/* `functions` and `function_call` of a body; before tools_read.  *asked: there are functions, and a
+ * call is answered in `function_call`. */
+bool functions_read(const json_t *body, struct chat_request *r, bool *asked, struct err *e);
+/* An assistant message's `function_call`, and messages of role "function" that answer one, as calls
+ * and results of tools; other messages are left as they are.  Returns a new array, or NULL. */
+json_t *functions_read_history(const json_t *messages, struct err *e);
 
 /* nugen_write.c */
 int nugen_error(const struct err *e, struct buf *out);

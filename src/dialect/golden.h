@@ -14,7 +14,7 @@ struct golden {
     const struct wire *wire;
     struct chat_event events[GOLDEN_EVENTS]; // up to the first CHAT_COMPLETED or CHAT_FAILED
     const char *want;
-    bool hide_reasoning, progress, include_usage;
+    bool hide_reasoning, progress, include_usage, functions;
     int n_choices; // 0: 1
 };
 
@@ -63,6 +63,7 @@ static inline void golden_check(const struct golden *rows, size_t n)
                                .n_choices = g->n_choices ? g->n_choices : 1,
                                .hide_reasoning = g->hide_reasoning,
                                .progress = g->progress,
+                               .functions = g->functions,
                                .include_usage = g->include_usage};
         for (int again = 0; again < 2; again++) { // pure: the same bytes each time
             struct buf out = BUF_INIT(100000);

@@ -538,6 +538,7 @@ static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
     }
     if (json_array_size(tools))
         r->tools = json_incref(tools);
+    r->tools_place = "tools[].input_schema";
     return choose(x, e);
 }
 

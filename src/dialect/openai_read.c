@@ -34,8 +34,9 @@ static const struct field chat_fields[] = {
     {"logprobs", FIELD_BOOL, AT(logprobs),
      .note = "of the raw distribution at temperature 1; minus infinity is -9999"},
     {"top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20},
-    {"functions", FIELD_REFUSE, .note = "use 'tools'"},
-    {"function_call", FIELD_REFUSE, .note = "use 'tool_choice'"},
+    {"functions", FIELD_ARRAY, AT(spare),
+     .note = "OpenAI's older `tools`: at most one call, answered in `function_call`"},
+    {"function_call", FIELD_ANY, AT(spare), .note = "the older `tool_choice`"},
     {"modalities", FIELD_ARRAY, AT(spare), .note = "`text` alone"},
     {"audio", FIELD_REFUSE, .note = "answers are text only"},
     {"web_search_options", FIELD_REFUSE, .note = "there is no web search here"},
@@ -557,11 +558,13 @@ bool openai_rest_of_chat(struct dialect *d, const json_t *body, struct openai_bo
     struct chat_request *r = out->request;
     r->max_tokens =
         openai_clamp_count(b->max_completion_tokens > 0 ? b->max_completion_tokens : b->max_tokens);
-    r->messages = openai_messages(b->messages, e);
+    json_t *messages = functions_read_history(b->messages, e);
+    r->messages = messages ? openai_messages(messages, e) : NULL;
+    json_decref(messages);
     return r->messages && check_results(b->messages, e) && check_modes(body, e) &&
            openai_read_format(body, formats, r, e) && openai_read_logprobs(b, r, e) &&
-           server_tools_read(d, body, r, e) && tools_read(body, r, e) &&
-           openai_chat_shape(body, r, e);
+           functions_read(body, r, &out->functions, e) && server_tools_read(d, body, r, e) &&
+           tools_read(body, r, e) && openai_chat_shape(body, r, e);
 }
 
 static bool rest_of_chat(struct dialect *d, const json_t *body, struct openai_body *b,

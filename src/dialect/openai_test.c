@@ -56,6 +56,14 @@ static void openai_chunks_are_golden(void **state)
              "\"name\":\"tide\",\"arguments\":\"\"}}]",
              "null", "") PIECE("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]",
                                "null", "") PIECE("", "\"tool_calls\"", "") DONE},
+        {"a call in the older way",
+         &openai_chat_wire,
+         {GOLDEN_STARTED, GOLDEN_CALL(0, "call_1", "tide"), GOLDEN_ARGUMENTS(0, "{}"),
+          GOLDEN_FINISHED(CHAT_FINISH_CALLS), GOLDEN_COMPLETED(9, 0, 5)},
+         ROLE PIECE("\"function_call\":{\"name\":\"tide\",\"arguments\":\"\"}", "null", "")
+             PIECE("\"function_call\":{\"arguments\":\"{}\"}", "null", "")
+                 PIECE("", "\"function_call\"", "") DONE,
+         .functions = true},
         {"cancelled",
          &openai_chat_wire,
          {GOLDEN_STARTED, GOLDEN_TEXT("Hi"), GOLDEN_FAILED(&stopped)},

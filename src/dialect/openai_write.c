@@ -54,9 +54,11 @@ int openai_error(const struct err *e, struct buf *out)
     return by_code[e->code].status;
 }
 
-static const char *finish_name(enum chat_finish f)
+static const char *finish_name(const struct talk_facts *f, enum chat_finish finish)
 {
-    return f == CHAT_FINISH_LENGTH ? "length" : f == CHAT_FINISH_CALLS ? "tool_calls" : "stop";
+    if (finish == CHAT_FINISH_CALLS)
+        return f->functions ? "function_call" : "tool_calls";
+    return finish == CHAT_FINISH_LENGTH ? "length" : "stop";
 }
 
 static void write_usage(struct buf *out, const struct chat_usage *u)
@@ -171,27 +173,36 @@ static void chat_delta(const struct talk_facts *f, int choice, const char *key,
     end_chunk(f, chunk, out);
 }
 
+/* One piece of a call: what is in `function` and in the older `function_call` alike. */
+static void call_piece(const struct chat_event *ev, struct buf *chunk)
+{
+    bool begins = ev->what == CHAT_CALL;
+    buf_c(chunk, begins ? "{\"name\":" : "{\"arguments\":");
+    json_write_str(chunk, begins ? ev->name : ev->text, JSON_PLAIN);
+    buf_c(chunk, begins ? ",\"arguments\":\"\"}" : "}");
+}
+
 static void call_delta(const struct talk_facts *f, const struct chat_event *ev, struct buf *chunk,
                        struct buf *out)
 {
     write_head(f, CHAT_CHUNK, chunk);
-    buf_printf(
-        chunk,
-        ",\"service_tier\":\"default\",\"choices\":[{\"index\":%d,\"delta\":{\"tool_calls\":[{"
-        "\"index\":%d,",
-        ev->choice, ev->call);
-    if (ev->what == CHAT_CALL) {
-        buf_c(chunk, "\"id\":");
-        json_write_str(chunk, ev->text, JSON_PLAIN);
-        buf_c(chunk, ",\"type\":\"function\",\"function\":{\"name\":");
-        json_write_str(chunk, ev->name, JSON_PLAIN);
-        buf_c(chunk, ",\"arguments\":\"\"}");
+    buf_printf(chunk, ",\"service_tier\":\"default\",\"choices\":[{\"index\":%d,\"delta\":{",
+               ev->choice);
+    if (f->functions) {
+        buf_c(chunk, "\"function_call\":");
+        call_piece(ev, chunk);
     } else {
-        buf_c(chunk, "\"function\":{\"arguments\":");
-        json_write_str(chunk, ev->text, JSON_PLAIN);
-        buf_c(chunk, "}");
+        buf_printf(chunk, "\"tool_calls\":[{\"index\":%d,", ev->call);
+        if (ev->what == CHAT_CALL) {
+            buf_c(chunk, "\"id\":");
+            json_write_str(chunk, ev->text, JSON_PLAIN);
+            buf_c(chunk, ",\"type\":\"function\",");
+        }
+        buf_c(chunk, "\"function\":");
+        call_piece(ev, chunk);
+        buf_c(chunk, "}]");
     }
-    buf_c(chunk, "}]},\"logprobs\":null,\"finish_reason\":null}]");
+    buf_c(chunk, "},\"logprobs\":null,\"finish_reason\":null}]");
     end_chunk(f, chunk, out);
 }
 
@@ -223,7 +234,7 @@ static void chat_event(const struct talk_facts *f, void *state, const struct cha
         buf_printf(&chunk,
                    ",\"service_tier\":\"default\",\"choices\":[{\"index\":%d,\"delta\":{},"
                    "\"logprobs\":null,\"finish_reason\":\"%s\"}]",
-                   ev->choice, finish_name(ev->finish));
+                   ev->choice, finish_name(f, ev->finish));
         end_chunk(f, &chunk, out);
         break;
     case CHAT_COMPLETED:
@@ -254,8 +265,11 @@ static void write_message(const struct talk_facts *f, const struct run *run,
         json_write_str(out, buf_as_str(&thinking), JSON_PLAIN);
     }
     if (called) {
-        buf_c(out, ",\"tool_calls\":");
-        calls_write(calls, choice, out);
+        buf_c(out, f->functions ? ",\"function_call\":" : ",\"tool_calls\":");
+        if (f->functions)
+            calls_write_function(calls, choice, out);
+        else
+            calls_write(calls, choice, out);
     }
     buf_char(out, '}');
     buf_free(&text);
@@ -275,7 +289,7 @@ static void chat_whole(const struct talk_facts *f, const struct run *run, struct
         buf_char(out, ',');
         logprobs_chat_whole(f, run, i, true, out);
         buf_printf(out, ",\"finish_reason\":\"%s\"}",
-                   finish_name(end ? end->finish : CHAT_FINISH_STOP));
+                   finish_name(f, end ? end->finish : CHAT_FINISH_STOP));
     }
     calls_fini(&calls);
     buf_c(out, "],\"usage\":");
@@ -354,7 +368,7 @@ static void completion_event(const struct talk_facts *f, void *state, const stru
     case CHAT_CALL:
     case CHAT_ARGUMENTS: break;
     case CHAT_FINISHED:
-        text_chunk(f, state, ev->choice, STR(""), NULL, finish_name(ev->finish), &chunk, out);
+        text_chunk(f, state, ev->choice, STR(""), NULL, finish_name(f, ev->finish), &chunk, out);
         break;
     case CHAT_COMPLETED:
         usage_chunk(f, "text_completion", &ev->usage, &chunk, out);
@@ -376,7 +390,7 @@ static void completion_whole(const struct talk_facts *f, const struct run *run, 
         buf_char(out, ',');
         logprobs_text_whole(f, run, i, logprobs_characters(echoed(f, i)), out);
         buf_printf(out, ",\"finish_reason\":\"%s\"}",
-                   finish_name(end ? end->finish : CHAT_FINISH_STOP));
+                   finish_name(f, end ? end->finish : CHAT_FINISH_STOP));
     }
     buf_c(out, "],\"usage\":");
     write_usage(out, usage_of(run));

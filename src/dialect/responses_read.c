@@ -277,6 +277,7 @@ static bool rest(struct dialect *d, const json_t *body, struct openai_body *b,
     bool store = flag_in(body, "store", true), background = flag_in(body, "background", false);
     if (background && !store)
         return bad(e, "background", "unsupported_value", "needs 'store' to be true");
+    r->tools_place = "tools[].parameters";
     r->max_tokens = openai_clamp_count(b->max_tokens);
     r->messages = json_array();
     if (instructions)

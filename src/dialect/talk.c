@@ -356,6 +356,7 @@ static void follow(struct talk *t)
     f.include_usage = t->facts.include_usage;
     f.echo = t->facts.echo;
     f.hide_reasoning = t->facts.hide_reasoning;
+    f.functions = t->facts.functions;
     f.n_skip = t->facts.n_skip;
     f.progress = t->facts.progress;
     t->facts = f;
@@ -427,8 +428,9 @@ static const struct {
 /* How the client is answered is kept with the run, so that who observes it sees the same bytes. */
 static void keep_manner(const struct talk_order *o, struct chat_request *r)
 {
-    json_t *manner = json_pack("{s:b s:b s:b s:b}", "usage", o->include_usage, "echo", o->echo,
-                               "hide", o->hide_reasoning, "progress", o->progress);
+    json_t *manner =
+        json_pack("{s:b s:b s:b s:b s:b}", "usage", o->include_usage, "echo", o->echo, "hide",
+                  o->hide_reasoning, "functions", o->functions, "progress", o->progress);
     for (size_t i = 0; i < COUNT(chosen); i++)
         if (o->wire == chosen[i].wire)
             json_object_set_new(manner, "wire", json_string(chosen[i].name));
@@ -448,6 +450,7 @@ static void take_manner(struct talk *t, const struct route *route)
     t->facts.include_usage = json_is_true(json_object_get(manner, "usage"));
     t->facts.echo = json_is_true(json_object_get(manner, "echo"));
     t->facts.hide_reasoning = json_is_true(json_object_get(manner, "hide"));
+    t->facts.functions = json_is_true(json_object_get(manner, "functions"));
     t->facts.progress = json_is_true(json_object_get(manner, "progress"));
     for (size_t i = 0; wire && i < COUNT(chosen); i++)
         if (strcmp(wire, chosen[i].name) == 0)
@@ -492,6 +495,7 @@ void talk_start(struct dialect *d, struct http_req *r, const struct route *route
     t->facts.include_usage = order->include_usage;
     t->facts.echo = order->echo;
     t->facts.hide_reasoning = order->hide_reasoning;
+    t->facts.functions = order->functions;
     t->facts.progress = order->progress;
     t->run = talk_run(d, r, order, route->name, &e);
     if (!t->run) {

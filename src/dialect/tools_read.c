@@ -41,9 +41,8 @@ static json_t *no_parameters(void)
     return json_pack("{s:s,s:{}}", "type", "object", "properties");
 }
 
-/* One function as templates take it. */
-static json_t *read_function(const json_t *in, const json_t *before, const char *where,
-                             struct err *e)
+json_t *tools_read_function(const json_t *in, const json_t *before, const char *where,
+                            struct err *e)
 {
     char place[96];
     json_t *name = json_object_get(in, "name"), *parameters = json_object_get(in, "parameters");
@@ -105,7 +104,7 @@ bool tools_read_list(const json_t *tools, struct chat_request *r, struct err *e)
             return err_kind(e, "unsupported_value");
         }
         snprintf(place, sizeof place, "tools[%zu].function", i);
-        json_t *made = read_function(json_object_get(tool, "function"), r->tools, place, e);
+        json_t *made = tools_read_function(json_object_get(tool, "function"), r->tools, place, e);
         if (!made)
             return false;
         json_array_append_new(r->tools, made);

@@ -127,6 +127,57 @@ test('openai: the same seed gives the same calls; refusals name the field', asyn
         });
 });
 
+test('openai: functions and function_call, the older way', async () => {
+    const get = weather.function, old = (more) => ask({ tools: undefined, functions: [get], ...more });
+    const named = old({ function_call: { name: 'get_weather' }, temperature: 1, seed: 5 });
+    const r = await openai.chat.completions.create(named);
+    const { message, finish_reason } = r.choices[0];
+    assert.equal(finish_reason, 'function_call');
+    assert.equal(message.content, null);
+    assert.equal(message.tool_calls, undefined);
+    assert.equal(message.function_call.name, 'get_weather');
+    isCity(JSON.parse(message.function_call.arguments));
+    // The same as tools of the newer way, and as the stream.
+    const newer = await openai.chat.completions.create(ask({ tool_choice: { type: 'function', function: { name: 'get_weather' } }, parallel_tool_calls: false, temperature: 1, seed: 5 }));
+    assert.deepEqual(message.function_call, newer.choices[0].message.tool_calls[0].function);
+    for (const count of ['prompt_tokens', 'completion_tokens']) assert.equal(r.usage[count], newer.usage[count]);
+    const helper = await openai.chat.completions.stream(named).finalChatCompletion();
+    assert.equal(helper.choices[0].finish_reason, 'function_call');
+    assert.deepEqual(helper.choices[0].message.function_call, message.function_call);
+    // The history: as calls and results of tools, both ways the same prompt.
+    const told = old({ messages: [{ role: 'user', content: question }, message, { role: 'function', name: 'get_weather', content: '{"temp": 4}' }] });
+    const next = await openai.chat.completions.create(told);
+    const same = await openai.chat.completions.create(ask({ parallel_tool_calls: false, messages: [{ role: 'user', content: question }, newer.choices[0].message, { role: 'tool', tool_call_id: newer.choices[0].message.tool_calls[0].id, content: '{"temp": 4}' }] }));
+    assert.ok(next.choices[0].message.content.length > 0);
+    assert.equal(next.choices[0].message.content, same.choices[0].message.content);
+    assert.equal(next.usage.prompt_tokens, same.usage.prompt_tokens);
+    const none = await openai.chat.completions.create(old({ function_call: 'none' }));
+    assert.equal(none.choices[0].message.function_call, undefined);
+    assert.equal((await openai.chat.completions.create(ask({ tools: undefined, functions: [], function_call: 'auto' }))).choices[0].finish_reason, 'stop');
+    const user = { role: 'user', content: 'x' };
+    const rows = [
+        [{ functions: [get, get] }, 'functions[1].name'],
+        [{ functions: [{ name: 'a b' }] }, 'functions[0].name'],
+        [{ functions: Array(129).fill(get) }, 'functions'],
+        [{ functions: [{ name: 'f', parameters: { type: 'object', properties: { a: { $ref: '#/nowhere' } } } }] }, 'functions[0].parameters/properties/a/$ref'],
+        [{ tools: [weather] }, 'functions'],
+        [{ tool_choice: 'auto' }, 'functions'],
+        [{ function_call: { name: 'nope' } }, 'function_call'],
+        [{ function_call: 'always' }, 'function_call'],
+        [{ functions: undefined, function_call: { name: 'get_weather' } }, 'function_call'],
+        [{ messages: [user, { role: 'function', content: 'x' }] }, 'messages[1].name'],
+        [{ messages: [user, { role: 'assistant', function_call: { name: 'f', arguments: '[' } }] }, 'messages[1].function_call[0]'],
+        [{ messages: [user, { role: 'assistant', function_call: { arguments: '{}' } }] }, 'messages[1].function_call'],
+        [{ messages: [user, { role: 'assistant', function_call: { name: 'f', arguments: '{}' }, tool_calls: newer.choices[0].message.tool_calls }] }, 'messages[1].function_call'],
+    ];
+    for (const [more, param] of rows)
+        await assert.rejects(openai.chat.completions.create(old(more)), (e) => {
+            assert.equal(e.status, 400, param);
+            assert.equal(e.param, param);
+            return true;
+        });
+});
+
 test('openai: tools count into the prompt, and its error has both numbers', async () => {
     const bare = await openai.chat.completions.create(ask({ tools: undefined, max_tokens: 1 }));
     const with1 = await openai.chat.completions.create(ask({ max_tokens: 1 }));
@@ -191,6 +242,20 @@ test('anthropic: a call, its result, streamed and not', async () => {
     const { input_tokens } = await anthropic.messages.countTokens({ model: 'tiny', messages: anthropicAsk().messages, tools: [anthropicTool] });
     const used = await anthropic.messages.create(anthropicAsk());
     assert.equal(used.usage.input_tokens + used.usage.cache_read_input_tokens, input_tokens);
+});
+
+test('a schema that is refused is named in the words of each dialect', async () => {
+    const schema = { type: 'object', properties: { a: { type: 'string' }, b: { $ref: '#/nowhere' } } };
+    const rows = [
+        ['/v1/chat/completions', { messages: [{ role: 'user', content: 'x' }], tools: [weather, { type: 'function', function: { name: 'f', parameters: schema } }] }, 'tools[1].function.parameters/properties/b/$ref'],
+        ['/v1/responses', { input: 'x', tools: [{ type: 'function', name: 'f', parameters: schema }] }, 'tools[0].parameters/properties/b/$ref'],
+        ['/v1/messages', { model: 'tiny', max_tokens: 9, messages: [{ role: 'user', content: 'x' }], tools: [{ name: 'f', input_schema: schema }] }, 'tools[0].input_schema/properties/b/$ref'],
+    ];
+    for (const [path, body, place] of rows) {
+        const { status, text } = await post(path, body, { 'anthropic-version': '2023-06-01' });
+        assert.equal(status, 400);
+        assert.ok(text.includes(`'${place}'`), text);
+    }
 });
 
 test('anthropic: thinking blocks', async () => {
