@@ -100,6 +100,8 @@ struct chat_parser {
     size_t at;      // consumed
     size_t mark;    // where markup began whose call is not announced; == at: nowhere
     bool last;      // no more will come
+    bool cut;       // ... and the model was not done
+    bool demanded;  // behind the thinking there is nothing but calls
     bool skip;      // white space in front is dropped
     bool fresh;     // no text and no call so far: a bare call may begin
     size_t n_calls; // announced

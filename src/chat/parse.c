@@ -380,6 +380,8 @@ static bool read_text(struct chat_parser *p)
     str said = str_sub(rest, 0, at < 0 ? sure : (size_t)at);
     if (at >= 0 || !p->last)
         said.n -= n_trailing(said);
+    if (p->cut && p->demanded) // the beginning of a call
+        said.n = 0;
     chat_say(p, CHAT_TEXT, said);
     chat_take(p, at < 0 ? said.n : (size_t)at);
     if (at < 0)
@@ -392,7 +394,10 @@ static bool read_text(struct chat_parser *p)
 
 static bool read_calls(struct chat_parser *p)
 {
+    bool last = p->last;
+    p->last = last && (!p->cut || p->announced || p->format->channels);
     enum verdict v = p->format->read(p);
+    p->last = last;
     if (v == MORE && !p->last)
         return false;
     if (p->format->channels)
@@ -400,11 +405,14 @@ static bool read_calls(struct chat_parser *p)
     p->state = PARSE_TEXT;
     str held = str_sub(buf_as_str(&p->in), p->mark, p->at - p->mark);
     bool called = p->announced || p->n_calls > p->n_before;
-    bool none = p->announced || v == DONE || (called && str_trim(held).n == 0);
+    bool half = v == MORE && p->cut; // of a call: nobody can use it
+    bool none = p->announced || half || v == DONE || (called && str_trim(held).n == 0);
     p->skip = called;
     p->fresh = false;
     if (!none)
         chat_say(p, CHAT_TEXT, held);
+    if (half)
+        chat_take(p, chat_rest(p).n);
     chat_end_call(p);
     return p->at < p->in.n;
 }
@@ -470,9 +478,11 @@ struct chat_parser *chat_parser_new(const struct chat_template *t, const struct 
 {
     const struct chat_notation *notation = chat_template_notation(t);
     bool calls = json_array_size(r->tools) > 0 && r->tool_choice != CHAT_TOOLS_NONE;
-    return chat_parser_open(notation && (calls || notation->channels) ? notation : NULL,
-                            r->thinking_as_text ? NULL : chat_template_thinking(t), r->tools, start,
-                            name, emit, arg);
+    struct chat_parser *p = chat_parser_open(
+        notation && (calls || notation->channels) ? notation : NULL,
+        r->thinking_as_text ? NULL : chat_template_thinking(t), r->tools, start, name, emit, arg);
+    p->demanded = notation && calls && r->tool_choice != CHAT_TOOLS_AUTO;
+    return p;
 }
 
 bool chat_thinking_marks(const struct chat_template *t, const struct chat_start *start, str *open,
@@ -516,6 +526,7 @@ void chat_parser_feed(struct chat_parser *p, str text, int n_tokens,
 enum chat_finish chat_parser_end(struct chat_parser *p, enum chat_finish why)
 {
     p->last = true;
+    p->cut = why != CHAT_FINISH_END;
     run(p);
     return why == CHAT_FINISH_END && p->n_calls > 0 ? CHAT_FINISH_CALLS : why;
 }

@@ -417,10 +417,55 @@ static void chat_counts_tokens(void **state)
         chat_parser_feed(p, str_c(pieces[i]), 1, NULL);
     chat_parser_end(p, CHAT_FINISH_LENGTH);
     assert_int_equal(chat_parser_n_reasoning(p), 5);
-    assert_int_equal(h.n_tokens, COUNT(pieces));
-    check_bytes(&h.text, "\nR:Hm.\nT:Four.<tool_call>", "text");
+    assert_int_equal(h.n_tokens, COUNT(pieces) - 2);
+    check_bytes(&h.text, "\nR:Hm.\nT:Four.", "text"); // a call that was cut short is nothing
     chat_parser_free(p);
     buf_free(&h.text);
+}
+
+/* What max_tokens or a stop text leaves of a call is no text. */
+static void chat_drops_a_call_cut_short(void **state)
+{
+    static const struct {
+        const char *name, *notation, *said, *want;
+        enum chat_finish why;
+        bool demanded;
+    } rows[] = {
+        {"inside the markup", "hermes", "So. <tool_call>\n{\"na", "\nT:So.", CHAT_FINISH_LENGTH},
+        {"by a stop text", "hermes", "<tool_call>\n{\"na", "", CHAT_FINISH_STOP},
+        {"ended by the model: text", "hermes", "<tool_call>\n{\"na", "\nT:<tool_call>\n{\"na",
+         CHAT_FINISH_END},
+        {"in its arguments", "hermes", "<tool_call>\n{\"name\": \"now\", \"arguments\": {\"a",
+         "\nC:now\nA:{\"a", CHAT_FINISH_LENGTH},
+        {"no call yet", "hermes", "So <tool_", "\nT:So <tool_", CHAT_FINISH_LENGTH},
+        {"no call yet, but one is demanded", "hermes", "<tool_", "", CHAT_FINISH_LENGTH, true},
+        {"bare JSON", "llama", "{\"na", "", CHAT_FINISH_LENGTH},
+        {"a tag", "qwen3-coder", "<tool_call>\n<func", "", CHAT_FINISH_LENGTH},
+        {"a name", "mistral-args", "[TOOL_CALLS]no", "", CHAT_FINISH_LENGTH},
+        {"Python", "llama-pythonic", "[no", "", CHAT_FINISH_LENGTH},
+        {"a channel", "harmony", "<|channel|>commentary to=functions.now <|constrain|>json<|mess",
+         "", CHAT_FINISH_LENGTH},
+        {"behind a whole call", "hermes",
+         "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{",
+         "\nC:now\nA:{}", CHAT_FINISH_LENGTH},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        for (size_t piece = 1; piece < 3; piece++) {
+            struct heard h = {.last = CHAT_STARTED};
+            struct chat_start start = {0};
+            buf_init(&h.text, OUT_MAX);
+            struct chat_parser *p =
+                chat_parser_open(find(rows[i].notation), NULL, NULL, &start, "x", hear, &h);
+            p->demanded = rows[i].demanded;
+            str said = str_c(rows[i].said);
+            for (size_t at = 0; at < said.n; at += piece)
+                chat_parser_feed(p, str_sub(said, at, piece), 1, NULL);
+            assert_int_equal(chat_parser_end(p, rows[i].why), rows[i].why);
+            check_bytes(&h.text, rows[i].want, rows[i].name);
+            chat_parser_free(p);
+            buf_free(&h.text);
+        }
 }
 
 /* With their probabilities, tokens stay with the text they are behind. */
@@ -471,6 +516,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(chat_knows_notations_by_their_templates),
     cmocka_unit_test(chat_reads_thinking),
     cmocka_unit_test(chat_counts_tokens),
+    cmocka_unit_test(chat_drops_a_call_cut_short),
     cmocka_unit_test(chat_keeps_tokens_with_their_text),
 };
 TEST_FILE(tests)

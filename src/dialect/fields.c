@@ -99,7 +99,7 @@ static const struct field *find(const struct field *fields, size_t n, const char
     return NULL;
 }
 
-static void note_ignored(struct buf *ignored, const char *where, const char *name)
+void fields_note_ignored(struct buf *ignored, const char *where, const char *name)
 {
     if (!ignored)
         return;
@@ -122,7 +122,7 @@ bool fields_read(const struct field *fields, size_t n, const json_t *body, void 
     {
         const struct field *f = find(fields, n, name);
         if (!f || (f->kind == FIELD_TAKE && !fields_is_neutral(v)))
-            note_ignored(ignored, where, name);
+            fields_note_ignored(ignored, where, name);
         if (!f || f->kind == FIELD_TAKE || json_is_null(v))
             continue;
         snprintf(place, sizeof place, "%s%s", where, name);

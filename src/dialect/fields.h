@@ -51,6 +51,10 @@ MUST_CHECK bool fields_read(const struct field *fields, size_t n, const json_t *
 MUST_CHECK bool fields_read_strict(const struct field *fields, size_t n, const json_t *body,
                                    void *out, const char *where, struct err *e);
 
+/* Appends the name of a field (`where` before it) that takes no effect in this request; ignored may
+ * be NULL. */
+void fields_note_ignored(struct buf *ignored, const char *where, const char *name);
+
 /* Does the value ask for nothing? */
 bool fields_is_neutral(const json_t *v);
 

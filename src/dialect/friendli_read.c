@@ -138,22 +138,6 @@ static bool check_pairs(const json_t *body, const struct openai_body *b, struct 
 }
 
 /* Biases of tokens that the model does not have are a mistake. */
-static bool check_bias(struct dialect *d, const struct openai_body *b, struct err *e)
-{
-    const struct run_model *m = runs_find_model(d->conf.runs, b->model);
-    const char *name;
-    json_t *v;
-    json_object_foreach((json_t *)b->logit_bias, name, v)
-    {
-        uint64_t id;
-        if (m && str_to_u64(str_c(name), &id) && id >= (uint64_t)m->info->n_vocab) {
-            err_set_at(e, ERR_INPUT, "logit_bias", "'%.40s' is no token of this model", name);
-            return err_kind(e, "out_of_range");
-        }
-    }
-    return true;
-}
-
 /* The older role "function", which the shared reader takes, is none here. */
 static bool check_roles(const json_t *messages, struct err *e)
 {
@@ -187,19 +171,12 @@ static void rename_reasoning(json_t *messages)
     }
 }
 
-static bool check_settings(struct dialect *d, const json_t *body, struct openai_body *b,
-                           struct err *e)
-{
-    return check_pairs(body, b, e) && check_bias(d, b, e);
-}
-
 static bool rest_of_both(struct dialect *d, const json_t *body, struct openai_body *b,
                          bool assisted, struct talk_order *out, struct err *e)
 {
     if (json_array_size(b->messages) > MESSAGES_MAX)
         return err_set_at(e, ERR_INPUT, "messages", "more than %d messages", MESSAGES_MAX);
-    if (!check_settings(d, body, b, e) || !check_tools(body, assisted, e) ||
-        !check_roles(b->messages, e))
+    if (!check_pairs(body, b, e) || !check_tools(body, assisted, e) || !check_roles(b->messages, e))
         return false;
     if (b->max_tokens > 0) // counts before its other name
         b->max_completion_tokens = b->max_tokens;
@@ -297,6 +274,7 @@ static bool read_bounds(const struct openai_body *b, struct chat_request *r, str
 static bool rest_of_completion(struct dialect *d, const json_t *body, struct openai_body *b,
                                struct talk_order *out, struct err *e)
 {
+    (void)d;
     const json_t *tokens = json_object_get(body, "tokens");
     bool as_ids = json_array_size(tokens) > 0;
     if (as_ids == (b->prompt != NULL)) {
@@ -305,7 +283,7 @@ static bool rest_of_completion(struct dialect *d, const json_t *body, struct ope
     }
     out->request->max_tokens = openai_clamp_count(b->max_tokens);
     out->request->want_tokens = true;
-    return check_settings(d, body, b, e) && read_bounds(b, out->request, e) &&
+    return check_pairs(body, b, e) && read_bounds(b, out->request, e) &&
            openai_read_logprobs(b, out->request, e) &&
            openai_read_format(body, FORMATS, out->request, e) &&
            openai_read_prompts(as_ids ? tokens : b->prompt, out->request, e);

@@ -248,6 +248,8 @@ static bool read_settings(const struct openai_body *b, struct talk_order *out, s
     r->n_choices = (int)b->n;
     // A format that is complete ends the answer.
     r->min_tokens = r->format == CHAT_FORMAT_TEXT ? openai_clamp_count(b->min_tokens) : 0;
+    if (b->min_tokens > 0 && r->min_tokens == 0)
+        fields_note_ignored(&out->ignored, "", "min_tokens");
     r->ignore_eos = b->ignore_eos;
     r->thinking_as_text = !b->parse_reasoning;
     r->reasoning_budget = openai_clamp_count(b->reasoning_budget);

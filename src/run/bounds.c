@@ -10,6 +10,23 @@ static bool bad_id(struct err *e, const char *where, size_t i)
     return err_kind(e, "out_of_range");
 }
 
+/* Biases and further ends name tokens that there are. */
+static bool check_ids(const struct run *run, struct err *e)
+{
+    const struct chat_request *r = run->request;
+    int n_vocab = run->model->info->n_vocab;
+    for (size_t i = 0; i < r->n_bias; i++)
+        if (r->bias[i].id >= n_vocab) {
+            err_set_at(e, ERR_INPUT, "logit_bias", "'%d' is no token of this model (0 to %d)",
+                       r->bias[i].id, n_vocab - 1);
+            return err_kind(e, "out_of_range");
+        }
+    for (size_t i = 0; i < r->n_ends; i++)
+        if (r->ends[i] < 0 || r->ends[i] >= n_vocab)
+            return bad_id(e, "eos_token", i);
+    return true;
+}
+
 static bool ids_of(const struct run *run, const json_t *list, struct arena *a, int32_t **out)
 {
     size_t n = json_array_size(list);
@@ -144,8 +161,8 @@ bool run_bounds(const struct run *run, const struct run_part *p, struct sched_re
                 struct arena *a, struct err *e)
 {
     sr->sample.no_repeat_ngram = run->request->no_repeat_ngram;
-    if (!add_phrases(run, sr, a, e) || !add_forced(run, sr, a, e) || !add_totals(run, p, sr, e) ||
-        !add_thinking(run, p, sr, a, e))
+    if (!check_ids(run, e) || !add_phrases(run, sr, a, e) || !add_forced(run, sr, a, e) ||
+        !add_totals(run, p, sr, e) || !add_thinking(run, p, sr, a, e))
         return false;
     return !a->full || err_set(e, ERR_LIMIT, "the request's lists of tokens are too long");
 }

@@ -103,6 +103,18 @@ test('openai: none and auto; several tools; one call at most', async () => {
     assert.ok(allowed.choices[0].message.tool_calls.every((c) => c.function.name === 'get_time'));
 });
 
+test('openai: a demanded call that has no room shows no markup', async () => {
+    for (let max_tokens = 1; max_tokens < 8; max_tokens++) {
+        const body = ask({ tool_choice: 'required', max_tokens });
+        const { finish_reason, message } = (await openai.chat.completions.create(body)).choices[0];
+        assert.equal(finish_reason, 'length');
+        assert.equal(message.content ?? '', '');
+        let text = '';
+        for await (const chunk of await openai.chat.completions.create({ ...body, stream: true })) text += chunk.choices[0]?.delta.content ?? '';
+        assert.equal(text, '');
+    }
+});
+
 test('openai: the same seed gives the same calls; refusals name the field', async () => {
     const body = ask({ tool_choice: 'required', temperature: 1, seed: 11, n: 2 });
     const [a, b] = [await openai.chat.completions.create(body), await openai.chat.completions.create(body)];

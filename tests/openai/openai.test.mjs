@@ -171,6 +171,8 @@ test('errors carry type, param and code', async () => {
         [ask({ response_format: { type: 'poem' } }), 400, 'response_format.type', 'unsupported_value'],
         [ask({ response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { properties: { a: { uniqueItems: true } } } } } }), 400, 'response_format.json_schema.schema/properties/a/uniqueItems', 'unsupported_schema'],
         [ask({ tools: [{ type: 'function', function: { name: 'f f' } }] }), 400, 'tools[0].function.name', 'invalid_value'],
+        [ask({ logit_bias: { 999999: 1 } }), 400, 'logit_bias', 'out_of_range'],
+        [ask({ eos_token: [999999] }), 400, 'eos_token', 'out_of_range'],
         [ask({ stop: ['a', ''] }), 400, 'stop', 'invalid_type'],
         [ask({ stream_options: { include_usage: true } }), 400, 'stream_options', null],
         [ask({ messages: [{ role: 'user', content: 'long '.repeat(20000) }] }), 400, 'messages', 'context_length_exceeded'],
@@ -193,6 +195,10 @@ test('errors carry type, param and code', async () => {
 test('what takes no effect is named in a header', async () => {
     const { response } = await client.chat.completions.create(ask({ user: 'u', made_up: 1 })).withResponse();
     assert.equal(response.headers.get('x-confab-ignored'), 'user, made_up');
+    // A format that is complete ends the answer.
+    const formatted = await client.chat.completions.create(ask({ min_tokens: 50, max_tokens: 60, response_format: { type: 'regex', schema: 'yes' } })).withResponse();
+    assert.equal(formatted.data.choices[0].message.content, 'yes');
+    assert.equal(formatted.response.headers.get('x-confab-ignored'), 'min_tokens');
 });
 
 test('parts, developer messages and template arguments are taken', async () => {
