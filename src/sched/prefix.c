@@ -143,27 +143,58 @@ int prefix_match(struct prefix *p, str tenant, const int32_t *tokens, int n, int
     return found;
 }
 
+/* The path of tokens [0, n) as far as the tree has whole blocks of it, up to `most` tokens; then
+ * the child behind it that goes on for longest as the tokens do (NULL: none does). */
+struct way {
+    int whole, more; // tokens on the path, and in common with the child behind it
+    struct node *child;
+};
+
+static struct way find_way(struct prefix *p, const struct tenant *t, const int32_t *tokens, int n,
+                           int most)
+{
+    struct way w = {0};
+    struct node *last = NULL, *c;
+    bool taken;
+    for (; w.whole + ENGINE_BLOCK <= most; w.whole += ENGINE_BLOCK, last = c)
+        if (!(c = find_child(p, last ? last->serial : t->serial, tokens + w.whole, &taken)))
+            break;
+    uint64_t parent = last ? last->serial : t->serial;
+    for (c = p->newest; c; c = c->older) {
+        int k = 0;
+        while (c->key.parent == parent && k < ENGINE_BLOCK && w.whole + k < n &&
+               c->tokens[k] == tokens[w.whole + k])
+            k++;
+        if (k > w.more) {
+            w.more = k;
+            w.child = c;
+        }
+    }
+    return w;
+}
+
 int prefix_common(struct prefix *p, str tenant, const int32_t *tokens, int n)
 {
     struct tenant *t = find_tenant(p, tenant, false);
     if (!t)
         return 0;
-    struct node *last = NULL, *c;
-    bool taken;
-    int at = 0;
-    for (; at + ENGINE_BLOCK <= n; at += ENGINE_BLOCK, last = c)
-        if (!(c = find_child(p, last ? last->serial : t->serial, tokens + at, &taken)))
-            break;
-    uint64_t parent = last ? last->serial : t->serial;
-    int best = 0; // of the block that differs
-    for (c = p->newest; c; c = c->older) {
-        int k = 0;
-        while (c->key.parent == parent && k < ENGINE_BLOCK && at + k < n &&
-               c->tokens[k] == tokens[at + k])
-            k++;
-        best = int_max(best, k);
-    }
-    return at + best;
+    struct way w = find_way(p, t, tokens, n, n);
+    return w.whole + w.more;
+}
+
+int prefix_part(struct prefix *p, str tenant, const int32_t *tokens, int n, int from,
+                int32_t *block)
+{
+    struct tenant *t = find_tenant(p, tenant, false);
+    assert(from % ENGINE_BLOCK == 0);
+    if (!t)
+        return 0;
+    struct way w = find_way(p, t, tokens, n, from);
+    if (w.whole < from || !w.child)
+        return 0;
+    *block = w.child->block;
+    engine_kv_hold(p->engine, *block);
+    return w.more;
 }
 
 void prefix_insert(struct prefix *p, str tenant, const int32_t *tokens, int n,

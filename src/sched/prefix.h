@@ -26,6 +26,12 @@ int prefix_match(struct prefix *p, str tenant, const int32_t *tokens, int n, int
  * nearest cached text differs from this one.  Cost: a look at every block. */
 int prefix_common(struct prefix *p, str tenant, const int32_t *tokens, int n);
 
+/* A block of which the first tokens go on as tokens[from .. n) do, for longest; from as above.
+ * Returns how many (0: there is none); *block then has a reference for the caller, who may copy
+ * from it.  Cost: a look at every block. */
+int prefix_part(struct prefix *p, str tenant, const int32_t *tokens, int n, int from,
+                int32_t *block);
+
 /* Remembers the whole blocks of tokens[0 .. n): blocks[i] holds tokens i*ENGINE_BLOCK and on. */
 void prefix_insert(struct prefix *p, str tenant, const int32_t *tokens, int n,
                    const int32_t *blocks);

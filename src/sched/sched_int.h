@@ -96,6 +96,7 @@ struct seq {
     int n_tokens, cap_tokens;
     int n_output;
     int n_computed; // tokens whose keys and values are in the blocks
+    bool looked;    // for a cached block that only its first tokens have in common with
 
     struct engine_seq kv; // blocks, cap_blocks of them
     int cap_blocks;
@@ -284,6 +285,8 @@ bool sched_seq_reserve(struct sched *s, struct seq *q, int n_tokens);
 bool sched_seq_fork(struct sched *s, struct seq *to, const struct seq *from);
 /* Takes cached blocks that go on where q stands, if it stands at the border of one. */
 void sched_seq_reuse(struct sched *s, struct seq *q);
+/* Then, once: the first tokens of a cached block that goes another way later, as a copy. */
+void sched_seq_reuse_part(struct sched *s, struct seq *q);
 /* Lets the cache know the whole blocks that q has computed. */
 void sched_seq_remember(struct sched *s, const struct seq *q);
 /* A token was drawn: text, stop texts, limits.  True when the choice is complete; a choice that

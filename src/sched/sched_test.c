@@ -233,15 +233,16 @@ static void sched_prefixes_are_found_again_by_their_owner(void **state)
     world_submit(&w, &sr, &warm);
     world_finish(&w, &warm, 1);
     sched_counts(w.sched, &after);
-    assert_int_equal(after.cached_tokens, 192); // six whole blocks of 200 tokens
-    assert_int_equal(after.prompt_tokens - before.prompt_tokens, 8);
+    // Six whole blocks of 200 tokens, and of the seventh what comes before the last token.
+    assert_int_equal(after.cached_tokens, 199);
+    assert_int_equal(after.prompt_tokens - before.prompt_tokens, 1);
     check_str(buf_as_str(&warm.text[0]), buf_as_str(&cold.text[0]), "warm");
 
     sr.tenant = STR("b"); // sees nothing of a's
     world_submit(&w, &sr, &other);
     world_finish(&w, &other, 1);
     sched_counts(w.sched, &after);
-    assert_int_equal(after.cached_tokens, 192);
+    assert_int_equal(after.cached_tokens, 199);
     check_str(buf_as_str(&other.text[0]), buf_as_str(&cold.text[0]), "other tenant");
 
     // Four that arrive together compute their long common beginning once.
@@ -287,7 +288,8 @@ static void sched_tells_where_a_prompt_leaves_the_cache(void **state)
             if (p->what == SCHED_STARTED) {
                 int known = i == 0 ? 0 : int_min(at[i], 192); // whole blocks are remembered
                 assert_int_equal(p->n_common, known);
-                assert_int_equal(p->n_cached, known / 32 * 32);
+                // a few tokens of a block are not worth a copy
+                assert_int_equal(p->n_cached, known % 32 < 4 ? known / 32 * 32 : known);
             }
             ended = p->what == SCHED_ENDED;
             sched_piece_free(p);

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#define PART_LEAST 4 // tokens: copying a block takes about as long as computing some
+
 void sched_seq_init(struct seq *q, struct sched_job *j, int choice)
 {
     *q = (struct seq){.job = j, .choice = choice};
@@ -37,6 +39,7 @@ void sched_seq_drop_blocks(struct sched *s, struct seq *q)
         engine_kv_drop(s->engine, q->kv.blocks[i]);
     q->kv.n_blocks = 0;
     q->n_computed = 0;
+    q->looked = false;
 }
 
 static bool add_block(struct seq *q, int32_t block)
@@ -69,6 +72,15 @@ bool sched_seq_reserve(struct sched *s, struct seq *q, int n_tokens)
     return true;
 }
 
+static void count_cached(struct sched *s, struct seq *q, int n)
+{
+    q->n_computed += n;
+    if (q->job->started || q->choice != 0)
+        return;
+    q->job->stats.n_cached += (size_t)n;
+    sched_count(s, COUNT_CACHED, (uint64_t)n);
+}
+
 void sched_seq_reuse(struct sched *s, struct seq *q)
 {
     if (q->kv.n_blocks * ENGINE_BLOCK != q->n_computed)
@@ -84,13 +96,28 @@ void sched_seq_reuse(struct sched *s, struct seq *q)
                              blocks, int_min(left, (int)COUNT(blocks)))) > 0) {
         for (int i = 0; i < n; i++)
             add_block(q, blocks[i]);
-        q->n_computed += n * ENGINE_BLOCK;
+        count_cached(s, q, n * ENGINE_BLOCK);
         left -= n;
-        if (!q->job->started && q->choice == 0) {
-            q->job->stats.n_cached += (size_t)n * ENGINE_BLOCK;
-            sched_count(s, COUNT_CACHED, (uint64_t)n * ENGINE_BLOCK);
-        }
     }
+}
+
+void sched_seq_reuse_part(struct sched *s, struct seq *q)
+{
+    int32_t from;
+    if (q->looked || q->kv.n_blocks * ENGINE_BLOCK != q->n_computed)
+        return;
+    q->looked = true;
+    int n =
+        prefix_part(s->prefix, q->job->tenant, q->tokens, q->n_tokens - 1, q->n_computed, &from);
+    if (n == 0)
+        return;
+    int32_t own = n >= PART_LEAST ? take_block(s) : -1;
+    if (own >= 0) {
+        engine_kv_copy(s->engine, own, from, n);
+        add_block(q, own);
+        count_cached(s, q, n);
+    }
+    engine_kv_drop(s->engine, from);
 }
 
 void sched_seq_remember(struct sched *s, const struct seq *q)

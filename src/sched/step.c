@@ -173,10 +173,10 @@ static int add_decodes(struct sched *s)
 /* Does q wait for a neighbour of this step that computes the very block which q needs next? */
 static bool waits_for_twin(const struct sched *s, const struct seq *q, int n_rows)
 {
-    size_t n = (size_t)(q->n_computed + ENGINE_BLOCK);
+    size_t n = (size_t)(q->n_computed / ENGINE_BLOCK + 1) * ENGINE_BLOCK;
     for (int r = 0; r < n_rows && n <= (size_t)q->n_tokens; r++) {
         const struct seq *v = s->row_seq[r];
-        if (v->in_step > 1 && v->n_computed <= q->n_computed && (size_t)v->n_tokens >= n &&
+        if (v->in_step > 1 && (size_t)v->n_computed < n && (size_t)v->n_tokens >= n &&
             str_eq(v->job->tenant, q->job->tenant) &&
             memcmp(v->tokens, q->tokens, n * sizeof *q->tokens) == 0)
             return true;
@@ -196,6 +196,7 @@ static int add_prompts(struct sched *s, int n_rows)
             q->in_step = -1;
             continue;
         }
+        sched_seq_reuse_part(s, q);
         int n = int_min(int_min(q->n_tokens - q->n_computed, left), s->conf.max_rows - n_rows);
         int end = q->n_computed + n;
         if (end < q->n_tokens && end % ENGINE_BLOCK < n) // parts end where a cached block can
