@@ -2,6 +2,7 @@
 #include "app/config.h"
 
 #include "base/file.h"
+#include "sched/sched.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -41,6 +42,11 @@ static const struct option {
      .help = "longest time between two tokens of an answer that others' prompts should cost"},
     {"max-rows", KIND_INT, AT(max_rows), 32, 4096, 512, .arg = "N",
      .help = "most tokens computed in one step"},
+    {"drafts", KIND_INT, AT(drafts), 0, SCHED_DRAFTS_MAX, SCHED_DRAFTS_MAX, .arg = "N",
+     .help = "most tokens of an answer guessed ahead, from what followed the same tokens before; "
+             "they are kept where they turn out right, so no answer changes; 0: none"},
+    {"draft-rows", KIND_INT, AT(draft_rows), 1, 256, 8, .arg = "N",
+     .help = "guess ahead only while a step has fewer tokens: so many cost about as much as one"},
     {"timeout", KIND_INT, AT(timeout_s), 0, 86400, 0, .arg = "S",
      .help = "longest time for a request in seconds; 0: none"},
     {"keep-alive", KIND_INT, AT(keep_alive_s), 1, 3600, 15, .arg = "S",

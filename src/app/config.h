@@ -25,6 +25,7 @@ struct config {
     int n_models;
     str host, data, chat_template, cpu_mask, kv_type, log;
     int64_t port, ctx, threads, kv_tokens, memory_mib, max_seqs, queue, gap_ms, max_rows;
+    int64_t drafts, draft_rows;
     int64_t timeout_s, keep_alive_s, drain_s, max_body_mib, max_connections, prep_threads;
     int64_t keep_for_s, keep_disk_mib, keep_memory_mib, keep_memory_for_s;
     bool cors, log_requests, unsafe_listen;

@@ -137,6 +137,8 @@ static bool open_engine(struct app_model *m, const struct config *c, struct budg
     sc.max_seqs = (int)c->max_seqs;
     sc.max_waiting = (int)c->queue;
     sc.gap_ms = (int)c->gap_ms;
+    sc.max_draft = (int)c->drafts;
+    sc.free_rows = (int)c->draft_rows;
     sc.max_rows = int_max((int)c->max_rows, sc.max_seqs);
     ec.n_threads = c->threads ? (int)c->threads : n_cpus();
     ec.kv_tokens = kv_tokens_of(m->gguf, c, sc.n_ctx, ec.kv_kind, budget);

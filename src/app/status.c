@@ -126,6 +126,8 @@ static void write_models(struct app *a, struct buf *out)
         {"kv_blocks_cached", "gauge", "blocks that hold earlier prefixes, given up at need"},
         {"cached_tokens_total", "counter", "prompt tokens taken from the prefix cache"},
         {"kv_blocks", "gauge", "blocks of KV memory"},
+        {"drafted_total", "counter", "tokens guessed ahead"},
+        {"drafts_true_total", "counter", "of those, the ones that were drawn"},
     };
     for (size_t k = 0; k < COUNT(rows); k++) {
         metric(out, rows[k].name, rows[k].type, rows[k].help);
@@ -142,7 +144,9 @@ static void write_models(struct app *a, struct buf *out)
                                      (double)c.kv_blocks_free,
                                      (double)c.kv_blocks_cached,
                                      (double)c.cached_tokens,
-                                     (double)engine_info(a->models[i].engine)->kv_blocks};
+                                     (double)engine_info(a->models[i].engine)->kv_blocks,
+                                     (double)c.drafted,
+                                     (double)c.drafts_true};
             buf_printf(out, "confab_%s{model=\"", rows[k].name);
             for (const char *p = a->models[i].name; *p; p++)
                 if (*p == '"' || *p == '\\' || *p == '\n')

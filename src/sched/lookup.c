@@ -62,5 +62,6 @@ void sched_lookup_learn(struct lookup *l, int n_draft, int n_true)
         return;
     l->misses = n_true ? 0 : int_min(l->misses + 1, 6);
     l->wait = n_true ? 0 : 1 << l->misses;
-    l->length = n_true == n_draft ? int_min(l->length + 2, DRAFT_MAX) : int_max(n_true + 1, LEAST);
+    l->length =
+        n_true == n_draft ? int_min(l->length + 2, SCHED_DRAFTS_MAX) : int_max(n_true + 1, LEAST);
 }

@@ -17,7 +17,7 @@ struct sched_conf sched_conf_default(void)
                                .gap_ms = 100,
                                .max_rows = 512,
                                .free_rows = 8,
-                               .max_draft = DRAFT_MAX};
+                               .max_draft = SCHED_DRAFTS_MAX};
 }
 
 /* Pieces that one step can bring at most: texts and an end for each sequence; start, positions and
@@ -235,6 +235,7 @@ bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
     s->out = out;
     s->out_slack = pieces_of_a_step(conf);
     s->prefix = prefix_new(engine);
+    sched_pace_init(&s->pace, engine_info(engine), conf->gap_ms);
     s->in = queue_new((size_t)conf->max_waiting + (size_t)conf->max_seqs + 64, false);
     s->active = mem_calloc((size_t)conf->max_seqs, sizeof *s->active);
     s->rows = mem_calloc((size_t)conf->max_rows, sizeof *s->rows);

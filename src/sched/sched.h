@@ -20,6 +20,8 @@
 #include "sample/sample.h"
 #include "tok/tok.h"
 
+#define SCHED_DRAFTS_MAX 7
+
 struct sched;
 struct sched_job;
 
@@ -31,7 +33,7 @@ struct sched_conf {
     int max_rows;         // most rows of a step (engine_conf.max_rows)
     int free_rows;        // a step of so many rows costs about what one row does: up to it, drafts
                           // are computed beside what is needed
-    int max_draft;        // most drafts a sequence has in a step; 0: none
+    int max_draft;        // most drafts a sequence has in a step, up to SCHED_DRAFTS_MAX; 0: none
     uint64_t engine_seed; // seeds of jobs without one (0: from the system)
 };
 struct sched_conf sched_conf_default(void);

@@ -12,7 +12,6 @@
 #include <uthash.h>
 
 #define FORCED_A_STEP 8  // tokens taken without being drawn
-#define DRAFT_MAX     7  // and drafts, of one choice in a step
 #define TOKENS_A_STEP 16 // most that one choice takes in a step, however it comes by them
 #define HELD_TEXT_MAX ((size_t)1 << 20) // more than any token is long
 
@@ -106,7 +105,7 @@ struct seq {
     struct token_list list;
     struct guide guide;
     struct lookup lookup;
-    int32_t draft[DRAFT_MAX]; // rows of the step behind the tokens
+    int32_t draft[SCHED_DRAFTS_MAX]; // rows of the step behind the tokens
     int n_draft;
     int n_replayed; // of the job's output for this choice
     int in_step;    // rows of the step being built
@@ -189,6 +188,14 @@ enum {
     COUNTERS
 };
 
+/* What rows cost (pace.c); the unit is a prompt's first row. */
+struct pace {
+    double gap_us;    // target time of a step while somebody decodes
+    double depth;     // units that a position further on adds
+    double unit_us;   // measured; 0: not yet
+    double decode_us; // measured cost of a step without prompt rows
+};
+
 struct sched {
     struct engine *engine;
     const struct tok *tok;
@@ -214,9 +221,9 @@ struct sched {
     struct draw *draws; // [max_seqs]
     int32_t *ends;      // ids that end a generation
     size_t n_ends;
-    struct buf text;  // scratch
-    double row_us;    // measured cost of a prompt row
-    double decode_us; // measured cost of a step without prompt rows
+    struct buf text; // scratch
+    struct pace pace;
+    double step_units; // of the prompt rows in the step being built
 
     struct quota *quotas;  // the loop's
     _Atomic int n_waiting; // submitted, not admitted; the loop adds, the engine subtracts
@@ -259,6 +266,16 @@ int sched_lookup_draft(struct lookup *l, const int32_t *tokens, int n_tokens, in
                        int max);
 /* How many of the drafts came true. */
 void sched_lookup_learn(struct lookup *l, int n_draft, int n_true);
+
+/* pace.c */
+void sched_pace_init(struct pace *p, const struct engine_info *info, int gap_ms);
+/* Units that the prompts of a step with n_decode other rows may cost. */
+double sched_pace_begin(const struct pace *p, int n_decode);
+/* Rows from position pos on that fit into what is left, at most `most`; the first of a step get
+ * some in any case. */
+int sched_pace_rows(const struct pace *p, double left, bool first, int pos, int most);
+double sched_pace_cost(const struct pace *p, int pos, int n);
+void sched_pace_learn(struct pace *p, int n_decode, int n_prompt, double prompt_units, double us);
 
 /* draw.c */
 /* Draws the token behind these logits for q; the guide must be ready. */

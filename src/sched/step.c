@@ -6,8 +6,7 @@
 #include "base/log.h"
 
 #include <assert.h>
-
-#define ROWS_LEAST 16 // prompt rows of a step, whatever they cost
+#include <math.h>
 
 static bool runs_now(const struct sched_job *j)
 {
@@ -76,17 +75,6 @@ static int add_rows(struct sched *s, int n_rows, struct seq *q, int n)
     return n_rows + q->in_step;
 }
 
-/* How many prompt rows this step may hold. */
-static int prompt_budget(const struct sched *s, int n_decode, bool others)
-{
-    if (n_decode == 0 && !others)
-        return s->conf.max_rows;
-    double left_us = s->conf.gap_ms * 1000.0 - (n_decode ? s->decode_us : 0);
-    double rows = s->row_us > 0 ? left_us / s->row_us : 4 * ROWS_LEAST;
-    int n = rows > s->conf.max_rows ? s->conf.max_rows : (int)rows;
-    return int_max(n - n % ROWS_LEAST, ROWS_LEAST);
-}
-
 /* Does a's tenant, and if it is the same a itself, go before b? */
 static int compare_turn(const struct sched_job *a, const struct sched_job *b)
 {
@@ -141,7 +129,7 @@ static int draft_places(const struct sched *s)
 static void draft(struct sched *s, struct seq *q, int places)
 {
     const struct sched_job *j = q->job;
-    int max = int_min(int_min(s->conf.max_draft, places), DRAFT_MAX);
+    int max = int_min(int_min(s->conf.max_draft, places), SCHED_DRAFTS_MAX);
     max = int_min(max, int_min(j->max_tokens - q->n_output, s->conf.n_ctx - q->n_tokens) - 1);
     q->n_draft = 0;
     if (max > 0)
@@ -188,16 +176,21 @@ static bool waits_for_twin(const struct sched *s, const struct seq *q, int n_row
 static int add_prompts(struct sched *s, int n_rows)
 {
     uint64_t now = clock_mono_ms();
-    int n_decode = n_rows, left = prompt_budget(s, n_decode, s->n_active > 1 || s->waiting);
+    bool alone = n_rows == 0 && s->n_active <= 1 && !s->waiting;
+    double left = alone ? HUGE_VAL : sched_pace_begin(&s->pace, n_rows);
     struct seq *q;
-    while (left > 0 && n_rows < s->conf.max_rows && (q = next_prompt(s, now))) {
+    s->step_units = 0;
+    while (n_rows < s->conf.max_rows && (q = next_prompt(s, now))) {
         sched_seq_reuse(s, q);
         if (waits_for_twin(s, q, n_rows)) {
             q->in_step = -1;
             continue;
         }
         sched_seq_reuse_part(s, q);
-        int n = int_min(int_min(q->n_tokens - q->n_computed, left), s->conf.max_rows - n_rows);
+        int most = int_min(q->n_tokens - q->n_computed, s->conf.max_rows - n_rows);
+        int n = sched_pace_rows(&s->pace, left, s->step_units == 0, q->n_computed, most);
+        if (n == 0)
+            break;
         int end = q->n_computed + n;
         if (end < q->n_tokens && end % ENGINE_BLOCK < n) // parts end where a cached block can
             n -= end % ENGINE_BLOCK;
@@ -206,8 +199,10 @@ static int add_prompts(struct sched *s, int n_rows)
             continue;
         }
         q->n_draft = 0;
+        double cost = sched_pace_cost(&s->pace, q->n_computed, n);
         n_rows = add_rows(s, n_rows, q, n);
-        left -= n;
+        left -= cost;
+        s->step_units += cost;
     }
     return n_rows;
 }
@@ -365,17 +360,6 @@ static void take_results(struct sched *s, int n_rows, const float *logits)
         take_draws(s, &s->draws[i]);
 }
 
-static void learn(struct sched *s, int n_rows, int n_decode, double us)
-{
-    if (n_rows == n_decode)
-        s->decode_us = s->decode_us > 0 ? 0.8 * s->decode_us + 0.2 * us : us;
-    else if (n_rows - n_decode >= ROWS_LEAST) {
-        double row = (us - (n_decode ? s->decode_us : 0)) / (n_rows - n_decode);
-        if (row > 0)
-            s->row_us = s->row_us > 0 ? 0.7 * s->row_us + 0.3 * row : row;
-    }
-}
-
 bool sched_step(struct sched *s)
 {
     for (int a = 0; a < s->n_active; a++)
@@ -406,7 +390,7 @@ bool sched_step(struct sched *s)
     atomic_fetch_add_explicit(&s->step_us, (uint64_t)us, memory_order_relaxed);
     if (!ok)
         return true; // cancelled: the job is ended before the next step
-    learn(s, n_rows, n_decode, us);
+    sched_pace_learn(&s->pace, n_decode, n_rows - n_decode, s->step_units, us);
     take_results(s, n_rows, logits);
     return true;
 }

@@ -64,6 +64,7 @@ test('a seeded request gives the same bytes in any company, on any level', { tim
         ['on AVX2', 32, ['--threads', '2', '--max-seqs', '32', '--cpu-mask', 'avx2']],
         ['on AVX2, one thread', 5, ['--threads', '1', '--cpu-mask', 'avx2']],
         ['on AVX-512', 8, ['--threads', '2', '--cpu-mask', 'avx512']],
+        ['without drafts', 1, ['--threads', '2', '--drafts', '0']],
         ['with little room', 16, ['--threads', '2', '--ctx', '1024', '--kv-tokens', '1024']],
     ];
     const n = Math.ceil(REQUESTS / passes.length);

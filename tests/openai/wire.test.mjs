@@ -218,3 +218,24 @@ test('a conversation that goes on takes its beginning from the cache, and the sa
     assert.equal(cold.usage.prompt_tokens_details.cached_tokens, 0);
     assert.equal(await other.stop(), 0);
 });
+
+test('tokens are guessed ahead where --drafts allows it, and the same bytes come out', async () => {
+    // A prompt made of what the model says: the answer goes on as it did in the prompt, at temperature 0.
+    const texts = [];
+    for (const drafts of ['7', '0']) {
+        const own = await startServer({ args: ['--drafts', drafts, '--no-log-requests'] });
+        const text = [];
+        for (let i = 0; i < 4; i++) {
+            const r = await (await fetch(own.url + '/v1/completions', {
+                method: 'POST', headers: json, body: JSON.stringify({ prompt: 'over and over '.repeat(8) + i, max_tokens: 120, temperature: 0, ignore_eos: true }),
+            })).json();
+            text.push(r.choices[0].text);
+        }
+        texts.push(text);
+        const guessed = await own.metric('drafted_total');
+        assert.ok(drafts === '0' ? guessed === 0 : guessed > 0, `${drafts}: ${guessed}`);
+        assert.ok((await own.metric('drafts_true_total')) <= guessed);
+        assert.equal(await own.stop(), 0);
+    }
+    assert.deepEqual(texts[0], texts[1]);
+});
