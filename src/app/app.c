@@ -108,6 +108,10 @@ static bool open_runs(struct app *a, struct err *e)
     rc.tools = a->tools;
     rc.store = a->store;
     rc.keep_bytes = (size_t)a->config->keep_memory_mib << 20;
+    rc.grams_bytes = size_min(rc.grams_bytes, a->budget.max / 16);
+    rc.budget = &a->budget;
+    if (!budget_take(&a->budget, BUDGET_TEXTS, rc.grams_bytes, e))
+        return err_ctx(e, "compiled formats");
     rc.keep_ms = (uint32_t)(a->config->keep_memory_for_s * 1000);
     if (!runs_open(&a->runs, models, (size_t)a->n_models, &rc, e))
         return false;
@@ -147,6 +151,11 @@ static void announce(struct app *a)
                      "model=%s the file has no chat template; ChatML stands in for it",
                      a->models[i].name);
     }
+    log_info(
+        "app.memory", "weights_mib=%zu kv_mib=%zu buffers_mib=%zu texts_mib=%zu budget_mib=%zu",
+        budget_used(&a->budget, BUDGET_WEIGHTS) >> 20, budget_used(&a->budget, BUDGET_KV) >> 20,
+        budget_used(&a->budget, BUDGET_BUFFERS) >> 20, budget_used(&a->budget, BUDGET_TEXTS) >> 20,
+        a->budget.max >> 20);
     printf("confab is ready at http://%s:%d\n", host, http_port(a->server));
     fflush(stdout);
 }
@@ -265,7 +274,11 @@ static bool listen_on(struct app *a, struct err *e)
     hc.host = c->host.p;
     hc.port = (int)c->port;
     hc.max_body = (size_t)c->max_body_mib << 20;
+    hc.max_held =
+        size_max(size_min(hc.max_held, a->budget.max / 16), hc.max_body + hc.max_body / 2 + 4096);
     hc.max_connections = (int)c->max_connections;
+    if (!budget_take(&a->budget, BUDGET_TEXTS, hc.max_held, e))
+        return err_ctx(e, "request bodies (--max-body)");
     return http_listen(&a->server, a->base, &hc, on_request, on_bad_message, a, e);
 }
 
@@ -277,6 +290,9 @@ static bool open_store(struct app *a, struct err *e)
     bool durable = c->data.n > 0;
     sc.dir = durable ? c->data.p : NULL;
     sc.keep_s = (uint32_t)(durable ? c->keep_for_s : c->keep_memory_for_s);
+    size_t objects = (size_t)int_max((int)c->keep_memory_mib, 1) << 20;
+    if (!durable && !budget_take(&a->budget, BUDGET_TEXTS, objects, e))
+        return err_ctx(e, "objects in memory (--keep-memory)");
     sc.max_bytes = (uint64_t)(durable ? c->keep_disk_mib : int_max((int)c->keep_memory_mib, 1))
                    << 20;
     if (!store_open(&a->store, &sc, e))

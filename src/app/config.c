@@ -33,7 +33,8 @@ static const struct option {
     {"kv-type", KIND_TEXT, AT(kv_type), .text = "f16", .arg = "TYPE",
      .help = "how keys and values are kept: f16, or q8 (half the memory, a little less exact)"},
     {"memory", KIND_INT, AT(memory_mib), 0, 1 << 26, 0, .arg = "MIB",
-     .help = "memory for weights and KV in MiB; 0: four fifths of what the machine has"},
+     .help = "memory for weights, KV, buffers and texts in MiB; 0: four fifths of what the machine "
+             "has"},
     {"max-seqs", KIND_INT, AT(max_seqs), 1, 256, 16, .arg = "N",
      .help = "answers computed at the same time, for each model"},
     {"queue", KIND_INT, AT(queue), 1, 100000, 64, .arg = "N",

@@ -118,7 +118,8 @@ static size_t kv_tokens_of(const struct gguf *g, const struct config *c, int ctx
     if (c->kv_tokens)
         return size_max((size_t)c->kv_tokens, (size_t)ctx);
     uint64_t per_token = kv_bytes_a_token(g, kind);
-    uint64_t left = b->max > gguf_file_size(g) ? b->max - gguf_file_size(g) : 0;
+    uint64_t free_now = budget_left(b);
+    uint64_t left = free_now > gguf_file_size(g) ? free_now - gguf_file_size(g) : 0;
     uint64_t fits = per_token ? left / 2 / per_token : 0;
     uint64_t want = (uint64_t)ctx * (uint64_t)(c->max_seqs < 4 ? c->max_seqs : 4);
     return (size_t)size_max((size_t)(want < fits ? want : fits), (size_t)ctx);
@@ -145,7 +146,7 @@ static bool open_engine(struct app_model *m, const struct config *c, struct budg
     ec.max_rows = sc.max_rows;
     ec.max_logits = sc.max_seqs + sc.free_rows;
     ec.n_ctx = sc.n_ctx;
-    ec.budget = budget;
+    ec.budget = sc.budget = budget;
     if (!engine_open(&m->engine, m->gguf, &ec, e))
         return false;
     m->out = queue_new(sched_out_capacity(&sc), true);

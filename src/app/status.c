@@ -178,12 +178,9 @@ static void serve_metrics(struct app *a, struct http_req *r)
     metric(&out, "open_requests", "gauge", "HTTP requests without a complete answer");
     buf_printf(&out, "confab_open_requests %d\n", http_open_requests(a->server));
     metric(&out, "memory_budget_bytes", "gauge", "bytes reserved, by use");
-    buf_printf(&out, "confab_memory_budget_bytes{use=\"weights\"} %zu\n",
-               budget_used(&a->budget, BUDGET_WEIGHTS));
-    buf_printf(&out, "confab_memory_budget_bytes{use=\"kv\"} %zu\n",
-               budget_used(&a->budget, BUDGET_KV));
-    buf_printf(&out, "confab_memory_budget_bytes{use=\"buffers\"} %zu\n",
-               budget_used(&a->budget, BUDGET_BUFFERS));
+    for (int k = 0; k < BUDGET_KINDS; k++)
+        buf_printf(&out, "confab_memory_budget_bytes{use=\"%s\"} %zu\n", budget_kind_name(k),
+                   budget_used(&a->budget, k));
     metric(&out, "memory_budget_max_bytes", "gauge", "the budget");
     buf_printf(&out, "confab_memory_budget_max_bytes %zu\n", a->budget.max);
     metric(&out, "resident_bytes", "gauge", "resident memory of the process");

@@ -35,3 +35,14 @@ size_t budget_used(const struct budget *b, enum budget_kind kind)
 {
     return atomic_load_explicit(&b->used[kind], memory_order_relaxed);
 }
+
+size_t budget_left(const struct budget *b)
+{
+    return b->max - atomic_load_explicit(&b->total, memory_order_relaxed);
+}
+
+const char *budget_kind_name(enum budget_kind kind)
+{
+    static const char *const names[BUDGET_KINDS] = {"weights", "kv", "buffers", "texts"};
+    return names[kind];
+}

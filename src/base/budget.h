@@ -5,7 +5,13 @@
 
 #include "base/err.h"
 
-enum budget_kind { BUDGET_WEIGHTS, BUDGET_KV, BUDGET_BUFFERS, BUDGET_KINDS };
+enum budget_kind {
+    BUDGET_WEIGHTS,
+    BUDGET_KV,
+    BUDGET_BUFFERS, // of the forward pass, the samplers and the sequences
+    BUDGET_TEXTS,   // requests, event logs, objects, compiled formats
+    BUDGET_KINDS
+};
 
 struct budget {
     _Atomic size_t used[BUDGET_KINDS]; // relaxed: counters
@@ -20,5 +26,7 @@ MUST_CHECK bool budget_take(struct budget *b, enum budget_kind kind, size_t n, s
 void budget_give(struct budget *b, enum budget_kind kind, size_t n);
 
 size_t budget_used(const struct budget *b, enum budget_kind kind);
+size_t budget_left(const struct budget *b);
+const char *budget_kind_name(enum budget_kind kind); // "weights" ...
 
 #endif

@@ -66,8 +66,9 @@ struct chat_mcp_server {
 /* Memory: everything borrowed below lives in `arena`; the json values are owned references. */
 struct chat_request {
     struct arena arena;
-    str model; // as asked for
-    str team;  // who owns the run; empty where there are no keys
+    size_t n_body; // bytes that it was read from: about what its json values take
+    str model;     // as asked for
+    str team;      // who owns the run; empty where there are no keys
 
     /* A conversation ... */
     json_t *messages;      // array of objects; content is always a string (parts are joined)

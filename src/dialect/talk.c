@@ -468,6 +468,7 @@ struct run *talk_run(struct dialect *d, struct http_req *r, struct talk_order *o
     order->request->want_progress |=
         order->progress || (r && wishes(r, "X-Confab-Progress", "progress"));
     order->request->team = arena_str(&order->request->arena, dialect_team(d));
+    order->request->n_body = r ? http_body(r).n : 0;
     struct run *run = run_start(d->conf.runs, order->request, e);
     if (!run)
         return NULL;

@@ -1,5 +1,5 @@
 /* durable_test.c - runs over a tiny model and a real store: stopped at some point and gone on with,
- * and what happens when the disk is full. */
+ * and what happens when the disk or the memory is full. */
 #include "base/mem.h"
 #include "gguf/synth.h"
 #include "json/json.h"
@@ -22,6 +22,7 @@ struct house {
     struct store *store;
     struct runs *runs;
     int64_t max_pages;
+    struct budget *budget;
 };
 
 static void open_model(struct house *h)
@@ -68,6 +69,7 @@ static void open_process(struct house *h)
                           .sched_out = h->out,
                           .info = engine_info(h->engine)};
     rc.store = h->store;
+    rc.budget = h->budget;
     if (!runs_open(&h->runs, &m, 1, &rc, &e))
         fail_msg("%s", e.msg);
 }
@@ -443,7 +445,57 @@ static void run_replays_by_what_is_said(void **state)
     }
 }
 
+/* What a request and its log hold is counted; what does not fit is refused, complete runs go for
+ * it, and in the end nothing is left. */
+static void run_texts_keep_to_the_budget(void **state)
+{
+    static const struct kind plain = {"plain", 1, 1}, several = {"several", 4, 1};
+    struct house h = {.dir = "/tmp/confab-run-XXXXXX"};
+    struct budget b;
+    struct err e;
+    (void)state;
+    budget_init(&b, 256 << 10);
+    h.budget = &b;
+    assert_non_null(mkdtemp(h.dir));
+    open_model(&h);
+    open_process(&h);
+
+    struct chat_request *large = request_of(&plain, 4), *larger = request_of(&plain, 4);
+    large->n_body = 100 << 10;
+    larger->n_body = 180 << 10;
+    struct run *run = run_start(h.runs, large, &e);
+    assert_non_null(run);
+    assert_in_range(budget_used(&b, BUDGET_TEXTS), 100 << 10, 140 << 10);
+    assert_null(run_start(h.runs, larger, &e));
+    assert_int_equal(e.code, ERR_BUSY);
+    assert_non_null(strstr(e.msg, "more do not fit the memory budget"));
+    while (!run->over)
+        turn(&h);
+    run_drop(run);
+    for (int i = 0; i < 1000 && budget_used(&b, BUDGET_TEXTS) == 0; i++)
+        turn(&h);
+    larger = request_of(&plain, 4);
+    larger->n_body = 180 << 10;
+    run = run_start(h.runs, larger, &e); // the complete one goes for it
+    assert_non_null(run);
+    while (!run->over)
+        turn(&h);
+    assert_int_equal(run->failure.code, ERR_NONE);
+    run_drop(run);
+
+    struct run *long_one = run_start(h.runs, request_of(&several, 900), &e);
+    assert_non_null(long_one); // its log comes to more than there is
+    while (!long_one->over)
+        turn(&h);
+    assert_int_equal(long_one->failure.code, ERR_BUSY);
+    assert_true(budget_used(&b, BUDGET_TEXTS) <= 256 << 10);
+    run_drop(long_one);
+    close_house(&h);
+    assert_int_equal(budget_used(&b, BUDGET_TEXTS), 0);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(run_texts_keep_to_the_budget),
     cmocka_unit_test(run_goes_on_where_it_was),
     cmocka_unit_test(run_waits_for_room_on_the_disk),
     cmocka_unit_test(run_replays_by_what_is_said),

@@ -12,12 +12,39 @@ static size_t bytes_of(const struct run *run)
     return n;
 }
 
-void runs_keep(struct run *run)
+#define CHARGE 16384 // bytes that the budget counts together
+
+bool run_charge(struct run *run, size_t bytes, struct err *e)
 {
     struct runs *rs = run->runs;
+    struct budget *b = rs->conf.budget;
+    bytes = (bytes + CHARGE - 1) / CHARGE * CHARGE;
+    if (!b || bytes <= run->charged)
+        return true;
+    while (!budget_take(b, BUDGET_TEXTS, bytes - run->charged, e)) {
+        struct run *oldest = rs->kept_first;
+        if (!oldest || oldest == run) {
+            e->code = ERR_BUSY;
+            return err_ctx(e, "the request's text");
+        }
+        runs_unkeep(oldest);
+        run_free(oldest);
+    }
+    run->charged = bytes;
+    return true;
+}
+
+void runs_keep(struct run *run)
+{
+    struct err e;
+    struct runs *rs = run->runs;
+    run->kept_bytes = bytes_of(run);
+    if (!run_charge(run, run->kept_bytes, &e)) { // nothing is kept beside it any more
+        run_free(run);
+        return;
+    }
     run->kept = true;
     run->kept_ms = clock_mono_ms();
-    run->kept_bytes = bytes_of(run);
     run->kept_next = NULL;
     run->kept_prev = rs->kept_last;
     if (rs->kept_last)

@@ -38,6 +38,9 @@ bool run_log_add(struct run *run, struct chat_event ev, struct err *e)
             return err_set(e, ERR_LIMIT, "the answer is longer than the %zu bytes a run may hold",
                            run->text.max);
     }
+    size_t events = (run->n_events + run->n_events / 2 + 16) * sizeof *run->events;
+    if (!run_charge(run, sizeof *run + run->request_bytes + run->text.used + events, e))
+        return false;
     append(run, ev);
     run->over = ev.what == CHAT_COMPLETED;
     return true;

@@ -72,6 +72,8 @@ void run_free(struct run *run)
     grams_of_free(&run->grams);
     run_rounds_free(run);
     chat_request_free(run->request);
+    if (run->charged)
+        budget_give(run->runs->conf.budget, BUDGET_TEXTS, run->charged);
     arena_fini(&run->text);
     mem_free(run->events);
     mem_free(run);
@@ -238,6 +240,7 @@ struct run *run_new(struct runs *rs, const struct run_model *model, struct chat_
     run->model = model;
     run->request = r;
     run->holders = 1;
+    run->request_bytes = r->arena.used + r->n_body;
     arena_init(&run->text, rs->conf.max_log);
     run->n_parts = r->messages ? 1 : r->n_prompts;
     run->parts = mem_calloc(run->n_parts, sizeof *run->parts);
@@ -314,6 +317,10 @@ struct run *run_start(struct runs *rs, struct chat_request *r, struct err *e)
     struct run *run = run_new(rs, model, r);
     id_new(run->id, "");
     HASH_ADD(hh, rs->by_id, id, (unsigned)strlen(run->id), run);
+    if (!run_charge(run, sizeof *run + run->request_bytes, e)) {
+        run_free(run);
+        return NULL;
+    }
     run->created_ms = clock_unix_ms();
     run->seed = r->has_seed
                     ? r->seed

@@ -41,7 +41,8 @@ struct runs_conf {
     size_t grams_bytes;  // compiled formats and tools are kept for the next request while they fit
     size_t keep_bytes;   // complete runs are kept to be found while they fit,
     uint32_t keep_ms;    // and are younger
-    struct store *store; // of durable runs, borrowed; NULL, or in memory: there are none
+    struct budget *budget; // what requests and logs take is counted here; borrowed; NULL: nowhere
+    struct store *store;   // of durable runs, borrowed; NULL, or in memory: there are none
 };
 struct runs_conf runs_conf_default(void);
 

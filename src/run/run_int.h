@@ -55,7 +55,8 @@ struct run {
     bool forgotten; // no longer to be found
     bool kept;      // complete, nobody's, in the list of those to be found
     size_t kept_bytes;
-    uint64_t kept_ms; // since when
+    size_t request_bytes, charged; // of the request; of the budget, for all the run holds
+    uint64_t kept_ms;              // since when
     struct run *kept_next, *kept_prev;
     struct run_follower *followers;
     UT_hash_handle hh; // by id
@@ -221,6 +222,9 @@ MUST_CHECK bool run_bounds(const struct run *run, const struct run_part *p,
 /* log.c */
 /* Numbers and stamps the event, copies its text; its tokens must live in the run's arena already.
  * ERR_LIMIT when the log is full.  Nothing is added to a log that is over. */
+/* Sees to it that the budget has counted so many bytes for the run; complete runs that are kept go
+ * for it.  ERR_BUSY, with the numbers. */
+MUST_CHECK bool run_charge(struct run *run, size_t bytes, struct err *e);
 MUST_CHECK bool run_log_add(struct run *run, struct chat_event ev, struct err *e);
 void run_log_fail(struct run *run, const struct err *why);
 

@@ -49,6 +49,15 @@ struct sample_scratch *sample_scratch_new(int n_vocab, const struct kern *k)
     return s;
 }
 
+size_t sample_scratch_bytes(int n_vocab)
+{
+    const struct sample_scratch *s = NULL; // for the sizes alone
+    size_t blocks = (size_t)blocks_of(n_vocab), n = (size_t)n_vocab;
+    return sizeof *s + blocks * (BLOCK * sizeof *s->z + sizeof *s->max + sizeof *s->pick) +
+           n * (sizeof *s->c + sizeof *s->c2 + sizeof *s->count + sizeof *s->mark) +
+           (SAMPLE_BUCKETS + 1) * sizeof *s->mass;
+}
+
 void sample_scratch_free(struct sample_scratch *s)
 {
     if (!s)

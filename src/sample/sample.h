@@ -65,6 +65,7 @@ struct kern;
 /* For vocabularies up to n_vocab.  k is copied; NULL: the scalar level (the same results). */
 struct sample_scratch *sample_scratch_new(int n_vocab, const struct kern *k);
 void sample_scratch_free(struct sample_scratch *s);
+size_t sample_scratch_bytes(int n_vocab); // what one holds
 
 /* Draws.  Returns -1 only when mask and bans leave nothing. */
 int32_t sample_token(struct sample_scratch *s, const struct sample_params *p,

@@ -13,13 +13,23 @@
 #define RUN   3
 #define LEAST 2
 
-void sched_lookup_init(struct lookup *l, int max_tokens)
+static uint32_t size_for(int max_tokens)
 {
     uint32_t size = 64;
     while (size < (uint32_t)max_tokens + (uint32_t)max_tokens / 2)
         size *= 2;
-    *l = (struct lookup){.size = size, .length = LEAST + 1};
-    l->at = mem_calloc(size, sizeof *l->at);
+    return size;
+}
+
+size_t sched_lookup_bytes(int max_tokens)
+{
+    return size_for(max_tokens) * sizeof(int32_t);
+}
+
+void sched_lookup_init(struct lookup *l, int max_tokens)
+{
+    *l = (struct lookup){.size = size_for(max_tokens), .length = LEAST + 1};
+    l->at = mem_calloc(l->size, sizeof *l->at);
 }
 
 void sched_lookup_fini(struct lookup *l)

@@ -260,3 +260,8 @@ int prefix_count(const struct prefix *p)
 {
     return p->n_nodes;
 }
+
+size_t prefix_bytes(size_t n_blocks)
+{
+    return n_blocks * (sizeof(struct node) + 2 * sizeof(UT_hash_bucket));
+}

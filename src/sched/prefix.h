@@ -40,5 +40,6 @@ void prefix_insert(struct prefix *p, str tenant, const int32_t *tokens, int n,
 bool prefix_evict(struct prefix *p);
 
 int prefix_count(const struct prefix *p); // blocks held
+size_t prefix_bytes(size_t n_blocks);     // what the tree takes beside so many blocks
 
 #endif

@@ -224,11 +224,29 @@ static void *engine_thread(void *arg)
     }
 }
 
+/* What the scheduler and its sequences hold at most, but for requests' own texts. */
+static size_t bytes_at_most(const struct sched_conf *c, const struct engine_info *info)
+{
+    size_t n_ctx = (size_t)c->n_ctx, n_vocab = (size_t)info->n_vocab;
+    size_t blocks = n_ctx / ENGINE_BLOCK + 2;
+    size_t seq = sizeof(struct seq) + n_ctx * 3 / 2 * sizeof(int32_t) + // they grow by halves
+                 2 * blocks * sizeof(int32_t) + sched_lookup_bytes(c->n_ctx) + (n_vocab + 63) / 8;
+    size_t rows = (size_t)c->max_rows * (sizeof(struct engine_row) + sizeof(struct seq *));
+    size_t scratch = (size_t)info->n_threads * sample_scratch_bytes(info->n_vocab);
+    return (size_t)c->max_seqs * (seq + sizeof(struct draw)) + rows + scratch +
+           n_vocab * sizeof(int32_t) + prefix_bytes(info->kv_blocks) +
+           sched_out_capacity(c) * (sizeof(struct sched_piece) + sizeof(void *));
+}
+
 bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
                 const struct sched_conf *conf, struct queue *out, struct err *e)
 {
+    size_t taken = conf->budget ? bytes_at_most(conf, engine_info(engine)) : 0;
+    if (taken && !budget_take(conf->budget, BUDGET_BUFFERS, taken, e))
+        return err_ctx(e, "the sequences' buffers (--max-seqs, --ctx)");
     struct sched *s = mem_calloc(1, sizeof *s);
     int n_vocab = engine_info(engine)->n_vocab;
+    s->taken = taken;
     s->engine = engine;
     s->tok = tok;
     s->conf = *conf;
@@ -288,6 +306,8 @@ void sched_free(struct sched *s)
     mem_free(s->scratch);
     mem_free(s->draws);
     buf_free(&s->text);
+    if (s->taken)
+        budget_give(s->conf.budget, BUDGET_BUFFERS, s->taken);
     mem_free(s);
 }
 

@@ -26,15 +26,16 @@ struct sched;
 struct sched_job;
 
 struct sched_conf {
-    int max_seqs;         // sequences in a batch
-    int max_waiting;      // jobs in the queue; more are refused with ERR_BUSY
-    int n_ctx;            // longest sequence, prompt and answer
-    int gap_ms;           // target time of a step while somebody decodes
-    int max_rows;         // most rows of a step (engine_conf.max_rows)
-    int free_rows;        // a step of so many rows costs about what one row does: up to it, drafts
-                          // are computed beside what is needed
-    int max_draft;        // most drafts a sequence has in a step, up to SCHED_DRAFTS_MAX; 0: none
-    uint64_t engine_seed; // seeds of jobs without one (0: from the system)
+    int max_seqs;          // sequences in a batch
+    int max_waiting;       // jobs in the queue; more are refused with ERR_BUSY
+    int n_ctx;             // longest sequence, prompt and answer
+    int gap_ms;            // target time of a step while somebody decodes
+    int max_rows;          // most rows of a step (engine_conf.max_rows)
+    int free_rows;         // a step of so many rows costs about what one row does: up to it, drafts
+                           // are computed beside what is needed
+    int max_draft;         // most drafts a sequence has in a step, up to SCHED_DRAFTS_MAX; 0: none
+    struct budget *budget; // borrowed until sched_free; NULL: not counted
+    uint64_t engine_seed;  // seeds of jobs without one (0: from the system)
 };
 struct sched_conf sched_conf_default(void);
 
@@ -150,7 +151,8 @@ struct sched_stats {
     size_t n_common; // first tokens of the prompt that the nearest cached text has too
 };
 
-/* Starts the engine thread.  engine, tok and out are borrowed until sched_close.
+/* Starts the engine thread.  engine, tok and out are borrowed until sched_close.  What all its
+ * sequences can come to hold is taken from the budget first: ERR_LIMIT when it does not fit.
  *   out  receives struct sched_piece *, owned by whoever pops them; sched_out_capacity(conf) items
  */
 MUST_CHECK bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,

@@ -201,6 +201,7 @@ struct sched {
     const struct tok *tok;
     struct prefix *prefix;
     struct sched_conf conf;
+    size_t taken;      // of the budget
     struct queue *in;  // struct sched_job *, or &wake
     struct queue *out; // struct sched_piece *
     size_t out_slack;  // the engine rests when fewer places are left
@@ -261,6 +262,7 @@ MUST_CHECK bool sched_guide_took(struct sched *s, struct seq *q, int32_t id, boo
 /* lookup.c */
 void sched_lookup_init(struct lookup *l, int max_tokens);
 void sched_lookup_fini(struct lookup *l);
+size_t sched_lookup_bytes(int max_tokens);
 /* Up to max tokens that may follow, into out; returns how many. */
 int sched_lookup_draft(struct lookup *l, const int32_t *tokens, int n_tokens, int32_t *out,
                        int max);

@@ -239,3 +239,24 @@ test('tokens are guessed ahead where --drafts allows it, and the same bytes come
     }
     assert.deepEqual(texts[0], texts[1]);
 });
+
+test('--memory is kept to: what does not fit is refused at start, with both numbers', async () => {
+    const used = async (s) => {
+        const text = await (await fetch(s.url + '/metrics')).text();
+        return Object.fromEntries([...text.matchAll(/^confab_memory_budget_bytes\{use="(\w+)"\} (\d+)$/gm)].map((m) => [m[1], Number(m[2])]));
+    };
+    const args = ['--max-body', '8', '--keep-memory', '1', '--no-log-requests', '--queue', '64'];
+    const first = await startServer({ args: [...args, '--memory', '64'] });
+    const uses = await used(first);
+    assert.deepEqual(Object.keys(uses), ['weights', 'kv', 'buffers', 'texts']);
+    for (const [use, n] of Object.entries(uses)) assert.ok(n > 0, use);
+    assert.ok(Object.values(uses).reduce((a, b) => a + b) <= 64 * 2 ** 20);
+    assert.match(first.log(), /app\.memory weights_mib=\d+ kv_mib=\d+ buffers_mib=\d+ texts_mib=\d+ budget_mib=64/);
+    assert.equal(await first.stop(), 0);
+
+    // Less than it needs: both numbers, and what of.
+    const kv = ['--kv-tokens', String(2 ** 20)];
+    await assert.rejects(startServer({ args: [...args, ...kv, '--memory', '64'] }),
+        /the KV memory: \d+ MiB more do not fit the memory budget: \d+ of 64 MiB in use/);
+    await assert.rejects(startServer({ args: [...args, '--memory', '8'] }), /\d+ MiB more do not fit the memory budget: \d+ of 8 MiB in use/);
+});
