@@ -127,6 +127,7 @@ static bool open_runs(struct app *a, struct err *e)
         .max_request = (size_t)a->config->max_body_mib << 21,
         .keep_alive_ms = (uint32_t)a->config->keep_alive_s * 1000,
         .fingerprint = a->fingerprint,
+        .plain_tools = str_eqc(a->config->zylon_results, "client"),
         .authenticate = app_authenticate,
         .on_record = app_status_record,
         .arg = a,

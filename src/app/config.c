@@ -99,6 +99,9 @@ static const struct option {
     {"mcp-changed", KIND_TEXT, AT(mcp_changed), .text = "refuse", .arg = "POLICY",
      .help = "what becomes of a tool whose description or schema is not what it was when it was "
              "first seen: run, ask or refuse"},
+    {"zylon-results", KIND_TEXT, AT(zylon_results), .text = "full", .arg = "HOW",
+     .help = "how Zylon's answers show calls of tools that run here: full, as blocks of their own, "
+             "or client, as if the client had run them"},
     {"keep-for", KIND_INT, AT(keep_for_s), 0, 1 << 30, 7 * 86400, .arg = "S",
      .help = "complete runs and objects stay in --data this long, in seconds; 0: for ever"},
     {"keep-disk", KIND_INT, AT(keep_disk_mib), 0, 1 << 26, 4096, .arg = "MIB",

@@ -29,7 +29,7 @@ struct config {
     int64_t timeout_s, keep_alive_s, drain_s, max_body_mib, max_connections, prep_threads;
     int64_t keep_for_s, keep_disk_mib, keep_memory_mib, keep_memory_for_s;
     bool cors, log_requests, unsafe_listen;
-    str tools, tool_policy, allow_net, search_url, mcp_changed;
+    str tools, tool_policy, allow_net, search_url, mcp_changed, zylon_results;
     int64_t tool_timeout_s, tool_approval_s, tool_rounds;
     bool mcp_requests;
     struct config_list mcp_stdio, mcp_http, mcp_header, mcp_oauth;

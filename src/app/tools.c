@@ -38,6 +38,9 @@ bool app_tools_open(struct app *a, struct err *e)
     if (!policy_of(c->mcp_changed, &tc.mcp_changed))
         return err_set(e, ERR_INPUT, "--mcp-changed must be run, ask or refuse, not '%.*s'",
                        STR_ARG(c->mcp_changed));
+    if (!str_eqc(c->zylon_results, "full") && !str_eqc(c->zylon_results, "client"))
+        return err_set(e, ERR_INPUT, "--zylon-results must be full or client, not '%.*s'",
+                       STR_ARG(c->zylon_results));
     return tools_open(&a->tools, &tc, e);
 }
 

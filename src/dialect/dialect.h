@@ -30,6 +30,7 @@ struct dialect_conf {
     size_t max_request;      // bytes of memory for one request
     uint32_t keep_alive_ms;  // a waiting stream hears from us this often
     const char *fingerprint; // system_fingerprint
+    bool plain_tools;        // Zylon: calls of tools that run here look like a client's
     /* Whose request is this?  False: no one's, and it is answered 401.  *team lives until the loop
      * turns; "" without keys.  NULL: everybody is of team "". */
     bool (*authenticate)(struct http_req *r, str *team, void *arg);

@@ -25,6 +25,7 @@ struct talk_facts {
     int64_t created_ms; // since 1970
     uint64_t n_skip;    // of a wire that numbers its own frames: so many are not sent
     bool progress;      // the body asked for the prompt's progress
+    bool plain_tools;   // messages: the server's calls are shown as a client's are
 };
 
 /* A wire: how events become bytes.  Encoders are pure functions of (facts, state, event). */

@@ -71,6 +71,13 @@ void messages_count(struct dialect *d, struct http_req *r, const struct manner *
 bool anthropic_read(struct dialect *d, struct http_req *r, struct talk_order *out, struct err *e);
 void anthropic_count(struct dialect *d, struct http_req *r, str segment);
 
+/* messages_results.c.  The id of a call to a tool of the server: the log's, in the brand's form. */
+void messages_write_server_id(const struct talk_facts *f, const char *field, str id,
+                              struct buf *out);
+/* The members of a result's block behind its type, which is returned, a constant. */
+const char *messages_write_result(const struct talk_facts *f, const struct chat_event *ev,
+                                  struct buf *out);
+
 /* messages_write.c */
 #define MESSAGES_HEX 33
 /* 32 hex digits that depend on the texts and the number alone. */

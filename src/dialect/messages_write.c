@@ -31,6 +31,16 @@ void messages_hex(char out[MESSAGES_HEX], const char *text, const char *kind, in
 
 enum block { BLOCK_NONE, BLOCK_TEXT, BLOCK_THINKING, BLOCK_CALL, BLOCK_SERVER_CALL, BLOCK_RESULT };
 
+static const char *block_type(const struct talk_facts *f, enum block kind)
+{
+    static const char *const types[] = {[BLOCK_TEXT] = "text",
+                                        [BLOCK_THINKING] = "thinking",
+                                        [BLOCK_CALL] = "tool_use",
+                                        [BLOCK_SERVER_CALL] = "server_tool_use",
+                                        [BLOCK_RESULT] = ""}; // by what it holds
+    return kind == BLOCK_SERVER_CALL && f->plain_tools ? "tool_use" : types[kind];
+}
+
 struct state {
     bool started;
     enum block open;
@@ -85,66 +95,6 @@ static void write_signature(const struct manner *m, const struct talk_facts *f, 
 static void write_id(const struct manner *m, const struct talk_facts *f, int call, struct buf *out)
 {
     name(out, "id", m->call, f, "call", call);
-}
-
-/* The id of a call to a tool of the server: the log's, in the brand's form. */
-static void write_server_id(const char *field, str id, struct buf *out)
-{
-    ptrdiff_t at = str_chr(id, '_');
-    buf_printf(out, ",\"%s\":", field);
-    struct buf text = BUF_INIT(512);
-    buf_c(&text, "srvtoolu_");
-    buf_str(&text, str_from(id, (size_t)(at + 1)));
-    json_write_str(out, buf_as_str(&text), JSON_PLAIN);
-    buf_free(&text);
-}
-
-/* What a result holds, as blocks; why it failed, as a text. */
-static void write_result(const struct chat_event *ev, struct buf *out)
-{
-    struct err e;
-    bool failed = ev->fault != CHAT_FAULT_NONE;
-    json_t *blocks = ev->content.n ? json_parse(ev->content, &e) : NULL, *b;
-    size_t i;
-    write_server_id("tool_use_id", ev->id, out);
-    buf_c(out, ",\"content\":");
-    if (failed && !blocks) {
-        json_write_str(out, ev->text, JSON_PLAIN);
-    } else if (!blocks) {
-        buf_c(out, "[{\"type\":\"text\",\"text\":");
-        json_write_str(out, ev->text, JSON_PLAIN);
-        buf_c(out, "}]");
-    } else {
-        buf_char(out, '[');
-        json_array_foreach(blocks, i, b)
-        {
-            str type = json_as_str(json_object_get(b, "type"));
-            str data = json_as_str(json_object_get(b, "data"));
-            buf_c(out, i ? "," : "");
-            if ((str_eqc(type, "image") || str_eqc(type, "audio")) && data.n) {
-                buf_printf(out, "{\"type\":\"%s\",\"source\":{\"type\":\"base64\"", type.p);
-                key(out, "media_type", json_as_str(json_object_get(b, "mimeType")));
-                key(out, "data", data);
-                buf_c(out, "}}");
-            } else {
-                const json_t *r = json_object_get(b, "resource");
-                struct buf text = BUF_INIT(ANSWER_MAX);
-                buf_str(&text, json_as_str(json_object_get(b, "text")));
-                if (text.n == 0) {
-                    buf_str(&text, json_as_str(json_object_get(r ? r : b, "uri")));
-                    buf_c(&text, "\n");
-                    buf_str(&text, json_as_str(json_object_get(r ? r : b, "text")));
-                }
-                buf_c(out, "{\"type\":\"text\"");
-                key(out, "text", str_trim(buf_as_str(&text)));
-                buf_c(out, "}");
-                buf_free(&text);
-            }
-        }
-        buf_char(out, ']');
-    }
-    json_decref(blocks);
-    buf_printf(out, ",\"is_error\":%s", failed ? "true" : "false");
 }
 
 static const char *stop_reason(const struct manner *m, const struct talk_facts *f,
@@ -311,19 +261,17 @@ static void close_block(const struct manner *m, const struct talk_facts *f, stru
 static void open_block(const struct manner *m, const struct talk_facts *f, struct state *s,
                        enum block kind, const struct chat_event *ev, struct buf *out)
 {
-    static const char *const types[] = {[BLOCK_TEXT] = "text",
-                                        [BLOCK_THINKING] = "thinking",
-                                        [BLOCK_CALL] = "tool_use",
-                                        [BLOCK_SERVER_CALL] = "server_tool_use",
-                                        [BLOCK_RESULT] = "server_tool_result"};
-    struct buf b = BUF_INIT(ANSWER_MAX);
+    struct buf b = BUF_INIT(ANSWER_MAX), result = BUF_INIT(ANSWER_MAX);
     if (s->open == kind && (kind == BLOCK_TEXT || kind == BLOCK_THINKING))
         return;
     start_message(m, f, s, 0, out);
     close_block(m, f, s, ev->unix_ms, false, out);
     s->open = kind;
     begin(m, f, s, "content_block_start", &b);
-    buf_printf(&b, ",\"content_block\":{\"type\":\"%s\"", types[kind]);
+    const char *type = block_type(f, kind);
+    if (kind == BLOCK_RESULT)
+        type = messages_write_result(f, ev, &result);
+    buf_printf(&b, ",\"content_block\":{\"type\":\"%s\"", type);
     if (m->stamps)
         stamp(&b, "start_timestamp", ev->unix_ms);
     if (kind == BLOCK_TEXT) {
@@ -333,11 +281,11 @@ static void open_block(const struct manner *m, const struct talk_facts *f, struc
         write_signature(m, f, s->index, &b);
         buf_c(&b, m->stamps ? ",\"citations\":[]" : "");
     } else if (kind == BLOCK_SERVER_CALL) {
-        write_server_id("id", ev->id, &b);
+        messages_write_server_id(f, "id", ev->id, &b);
         key(&b, "name", ev->name);
         buf_c(&b, ",\"input\":{}");
     } else if (kind == BLOCK_RESULT) {
-        write_result(ev, &b);
+        buf_str(&b, buf_as_str(&result));
     } else {
         write_id(m, f, s->n_calls++, &b);
         key(&b, "name", ev->name);
@@ -346,6 +294,7 @@ static void open_block(const struct manner *m, const struct talk_facts *f, struc
     buf_c(&b, "}}");
     frame("content_block_start", &b, out);
     buf_free(&b);
+    buf_free(&result);
 }
 
 static void end_message(const struct manner *m, const struct talk_facts *f, const struct state *s,
@@ -484,15 +433,14 @@ static void fold_input(struct fold *x)
 
 static void fold_end(struct fold *x, int64_t unix_ms)
 {
-    static const char *const types[] = {[BLOCK_TEXT] = "text",
-                                        [BLOCK_THINKING] = "thinking",
-                                        [BLOCK_CALL] = "tool_use",
-                                        [BLOCK_SERVER_CALL] = "server_tool_use",
-                                        [BLOCK_RESULT] = "server_tool_result"};
     struct state *s = &x->s;
+    struct buf result = BUF_INIT(ANSWER_MAX);
     if (s->open == BLOCK_NONE)
         return;
-    buf_printf(x->out, "%s{\"type\":\"%s\"", s->index ? "," : "", types[s->open]);
+    const char *type = block_type(x->f, s->open);
+    if (s->open == BLOCK_RESULT)
+        type = messages_write_result(x->f, x->ev, &result);
+    buf_printf(x->out, "%s{\"type\":\"%s\"", s->index ? "," : "", type);
     if (x->m->stamps) {
         stamp(x->out, "start_timestamp", x->began_ms);
         stamp(x->out, "stop_timestamp", unix_ms);
@@ -505,17 +453,18 @@ static void fold_end(struct fold *x, int64_t unix_ms)
         write_signature(x->m, x->f, s->index, x->out);
         buf_c(x->out, x->m->stamps ? ",\"citations\":[]" : "");
     } else if (s->open == BLOCK_SERVER_CALL) {
-        write_server_id("id", x->ev->id, x->out);
+        messages_write_server_id(x->f, "id", x->ev->id, x->out);
         key(x->out, "name", x->ev->name);
         fold_input(x);
     } else if (s->open == BLOCK_RESULT) {
-        write_result(x->ev, x->out);
+        buf_str(x->out, buf_as_str(&result));
     } else {
         write_id(x->m, x->f, s->n_calls++, x->out);
         key(x->out, "name", buf_as_str(&x->name));
         fold_input(x);
     }
     buf_c(x->out, "}");
+    buf_free(&result);
     buf_clear(&x->text);
     s->open = BLOCK_NONE;
     s->index++;

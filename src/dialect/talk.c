@@ -341,7 +341,8 @@ struct talk_facts talk_facts_of(const struct dialect *d, const struct wire *wire
                            .n_choices = (int)n_prompts * cr->n_choices,
                            .request = cr,
                            .seed = run_seed(run),
-                           .created_ms = run_created_ms(run)};
+                           .created_ms = run_created_ms(run),
+                           .plain_tools = d->conf.plain_tools};
     if (wire->name)
         wire->name(f.id, run);
     else

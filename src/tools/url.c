@@ -195,6 +195,7 @@ void tools_search_start(struct tools_job *job)
     struct err e;
     str query;
     if (!args_str(job->args, "query", true, &query, &e) ||
+        (str_trim(query).n == 0 && !err_set(&e, ERR_INPUT, "the query is empty")) ||
         (query.n > 1000 && !err_set(&e, ERR_INPUT, "the query is longer than 1000 bytes"))) {
         tools_job_fail(job, &e);
         return;
