@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 const kind = process.argv[2];
 const say = (m) => process.stdout.write(JSON.stringify({ jsonrpc: '2.0', ...m }) + '\n');
 let lists = 0;
+const waiting = [];
 for await (const line of createInterface({ input: process.stdin })) {
     const m = JSON.parse(line);
     if (m.method === 'initialize') say({ id: m.id, result: { protocolVersion: '2025-06-18', capabilities: { tools: {} }, serverInfo: { name: kind, version: '1' } } });
@@ -13,7 +14,10 @@ for await (const line of createInterface({ input: process.stdin })) {
         if (kind === 'changes') say({ method: 'notifications/tools/list_changed' });
     } else if (m.method === 'tools/call') {
         if (kind === 'hangs') continue;
-        else if (kind === 'fails') say({ id: m.id, result: { isError: true, content: [{ type: 'text', text: 'it is broken' }] } });
+        else if (kind === 'pairs') { // answers two calls once it has both, the second first
+            waiting.unshift({ id: m.id, result: { content: [{ type: 'text', text: `Echo: ${m.params.arguments.message}` }] } });
+            if (waiting.length === 2) waiting.splice(0).forEach(say);
+        } else if (kind === 'fails') say({ id: m.id, result: { isError: true, content: [{ type: 'text', text: 'it is broken' }] } });
         else if (kind === 'reports') {
             for (let i = 1; i <= 3000; i++) say({ method: 'notifications/progress', params: { progressToken: m.params._meta.progressToken, progress: i, total: 3000, message: `part ${i}\n\ndata: no frame` } });
             say({ id: m.id, result: { content: [{ type: 'text', text: `Echo: ${m.params.arguments.message}` }] } });
