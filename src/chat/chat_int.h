@@ -175,9 +175,9 @@ size_t chat_scan_json(struct json_scan *s, str text, bool *end);
 /* constrain.c */
 /* Marks as the model writes them: text, and control tokens. */
 const struct gram_node *chat_gram_mark(struct chat_grammar *g, const char *text);
-/* May arguments of this schema be written one by one: is it an object of plain properties?  False
- * with g->e set. */
-bool chat_gram_check_object(struct chat_grammar *g, const json_t *schema);
+/* May arguments of this schema be written one by one: is it an object of plain properties, with
+ * names that can be written (fits)?  False with g->e set. */
+bool chat_gram_check_object(struct chat_grammar *g, const json_t *schema, bool (*fits)(str name));
 bool chat_schema_requires(const json_t *schema, const char *key);
 
 /* One file a family of notations: its reader, and its arguments for the automaton. */

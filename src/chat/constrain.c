@@ -196,7 +196,7 @@ bool chat_schema_requires(const json_t *schema, const char *key)
     return false;
 }
 
-bool chat_gram_check_object(struct chat_grammar *g, const json_t *schema)
+bool chat_gram_check_object(struct chat_grammar *g, const json_t *schema, bool (*fits)(str name))
 {
     static const char *const fine[] = {
         "type",     "properties",  "required", "title", "description", "additionalProperties",
@@ -236,6 +236,16 @@ bool chat_gram_check_object(struct chat_grammar *g, const json_t *schema)
                    "'%s' is required but is no property; with this model, whose calls name each "
                    "argument by itself, it must be one",
                    needed ? needed : "");
+        return err_kind(&g->e, "invalid_schema");
+    }
+    json_object_foreach(json_object_get(schema, "properties"), key, v)
+    {
+        if (fits(str_c(key)))
+            continue;
+        err_set_at(&g->e, ERR_INPUT, "/properties",
+                   "'%s' is no name that a call can hold with this model, whose calls name each "
+                   "argument by itself",
+                   key);
         return err_kind(&g->e, "invalid_schema");
     }
     return true;

@@ -309,6 +309,12 @@ static void chat_refuses_what_it_cannot_enforce(void **state)
         {"<|tool_list_start|>", "{\"type\":\"array\"}", "tools[1].function.parameters/type"},
         {"<|tool_list_start|>", "{\"type\":\"object\",\"properties\":{},\"required\":[\"a\"]}",
          "tools[1].function.parameters/required"},
+        {"<function= <parameter=", "{\"type\":\"object\",\"properties\":{\"a>b\":{}}}",
+         "tools[1].function.parameters/properties"},
+        {"<function= <parameter=", "{\"type\":\"object\",\"properties\":{\" a\":{}}}",
+         "tools[1].function.parameters/properties"},
+        {"<|tool_list_start|>", "{\"type\":\"object\",\"properties\":{\"a b\":{}}}",
+         "tools[1].function.parameters/properties"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -422,6 +422,12 @@ enum verdict chat_read_python(struct chat_parser *p)
     }
 }
 
+static bool is_key(str name)
+{
+    bool over;
+    return name.n > 0 && name.n <= NAME_BYTES && word_at(name, &over) == name.n;
+}
+
 /* Writing: key=value in the properties' order, commas between those that are there. */
 const struct gram_node *chat_gram_python(struct chat_grammar *g, const json_t *schema)
 {
@@ -430,7 +436,7 @@ const struct gram_node *chat_gram_python(struct chat_grammar *g, const json_t *s
     json_t *properties = json_object_get(schema, "properties"), *property;
     const char *key;
     json_t *keys = json_array();
-    if (!chat_gram_check_object(g, schema)) {
+    if (!chat_gram_check_object(g, schema, is_key)) {
         json_decref(keys);
         return none;
     }

@@ -234,12 +234,19 @@ static const struct gram_node *xml_property(struct chat_grammar *g, const json_t
     return gram_seq(g->b, parts, COUNT(parts));
 }
 
+/* Is it read again as it was written? */
+static bool is_key(str name)
+{
+    return name.n > 0 && name.n <= NAME_BYTES && str_trim(name).n == name.n &&
+           !memchr(name.p, '>', name.n) && !memchr(name.p, '\n', name.n);
+}
+
 const struct gram_node *chat_gram_xml(struct chat_grammar *g, const json_t *schema)
 {
     const struct gram_node *all = gram_lit(g->b, STR(""));
     const char *key;
     json_t *property;
-    if (!chat_gram_check_object(g, schema))
+    if (!chat_gram_check_object(g, schema, is_key))
         return all;
     json_object_foreach(json_object_get(schema, "properties"), key, property)
     {

@@ -6,10 +6,11 @@
 
 #include <math.h>
 
-#define STOPS_MAX  64
-#define ROUNDS_MAX 40 // turns of the model in one message
-#define MANY       1e15
-#define UNSAID     INT64_MIN
+#define STOPS_MAX     64
+#define ROUNDS_MAX    40 // turns of the model in one message
+#define TOOL_NAME_MAX 256
+#define MANY          1e15
+#define UNSAID        INT64_MIN
 
 const struct manner anthropic_manner = {.strict = true,
                                         .call = "toolu_",
@@ -363,6 +364,17 @@ static bool ends_in_date(str type)
     return true;
 }
 
+static bool is_tool_name(str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '-' || c == '.'))
+            return false;
+    }
+    return name.n > 0 && name.n <= TOOL_NAME_MAX;
+}
+
 /* One tool as templates take them.  *out stays NULL for one that is dropped. */
 static bool read_tool(struct reader *x, const json_t *tool, const char *place, json_t **out,
                       struct err *e)
@@ -399,6 +411,12 @@ static bool read_tool(struct reader *x, const json_t *tool, const char *place, j
     }
     if (!json_is_object(tool) || json_string_length(name) == 0)
         return bad(e, place, "invalid_type", "a tool must be an object with a 'name'");
+    if (!is_tool_name(json_as_str(name))) {
+        err_set_at(e, ERR_INPUT, place,
+                   "'%s.name' must be 1 to %d letters, digits, '_', '-' or '.'", place,
+                   TOOL_NAME_MAX);
+        return err_kind(e, "invalid_value");
+    }
     json_t *schema = first_of(tool, "input_schema", "inputSchema");
     if (schema && !json_is_null(schema) && !json_is_object(schema))
         return bad(e, place, "invalid_type", "a tool's 'input_schema' must be an object");

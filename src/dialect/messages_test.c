@@ -427,6 +427,8 @@ static void messages_fields_are_done_refused_or_listed(void **state)
          false, NULL, ""},
         {"stream", BODY("\"stream\":1"), false, "stream", ""},
         {"tools", BODY("\"tools\":[{\"name\":\"a\"}]"), false, NULL, ""},
+        {"a name that calls cannot hold", BODY("\"tools\":[{\"name\":\"a b\"}]"), false, "tools[0]",
+         ""},
         {"two tools of one name", BODY("\"tools\":[{\"name\":\"a\"},{\"name\":\"a\"}]"), false,
          "tools[1]", ""},
         {"a tool of the server", BODY("\"tools\":[\"web_search_v1\"]"), false, "tools[0]", ""},
