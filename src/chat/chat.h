@@ -61,6 +61,8 @@ struct chat_mcp_server {
     bool some;    // only the tools of `allowed`
     str *allowed; // [n_allowed]
     size_t n_allowed;
+    str *denied; // [n_denied] not these, whatever is allowed
+    size_t n_denied;
 };
 
 /* Memory: everything borrowed below lives in `arena`; the json values are owned references. */

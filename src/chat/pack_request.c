@@ -394,6 +394,8 @@ static json_t *write_mcp(const struct chat_request *r)
         json_object_set_new(one, "headers", from_strs(m->headers, m->n_headers));
         if (m->some)
             json_object_set_new(one, "allowed", from_strs(m->allowed, m->n_allowed));
+        if (m->n_denied)
+            json_object_set_new(one, "denied", from_strs(m->denied, m->n_denied));
         json_array_append_new(out, one);
     }
     return out;
@@ -404,13 +406,15 @@ static bool read_mcp(const json_t *v, struct chat_request *r)
     struct chat_mcp_server *mcp = room_for(v, &r->arena, sizeof *mcp, &r->n_mcp);
     for (size_t i = 0; mcp && i < r->n_mcp; i++) {
         const json_t *one = json_array_get(v, i), *allowed = json_object_get(one, "allowed");
+        const json_t *denied = json_object_get(one, "denied");
         mcp[i].some = allowed != NULL;
         mcp[i].events = json_is_true(json_object_get(one, "events"));
         if (!to_str(json_object_get(one, "name"), &r->arena, &mcp[i].name) ||
             !to_str(json_object_get(one, "url"), &r->arena, &mcp[i].url) ||
             !to_strs(json_object_get(one, "headers"), &r->arena, &mcp[i].headers,
                      &mcp[i].n_headers) ||
-            (allowed && !to_strs(allowed, &r->arena, &mcp[i].allowed, &mcp[i].n_allowed)))
+            (allowed && !to_strs(allowed, &r->arena, &mcp[i].allowed, &mcp[i].n_allowed)) ||
+            (denied && !to_strs(denied, &r->arena, &mcp[i].denied, &mcp[i].n_denied)))
             return false;
     }
     r->mcp = mcp;

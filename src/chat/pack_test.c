@@ -71,7 +71,9 @@ static struct chat_request *full_request(void)
                                          .n_headers = 2,
                                          .some = true,
                                          .allowed = r->stops,
-                                         .n_allowed = 1};
+                                         .n_allowed = 1,
+                                         .denied = r->stops,
+                                         .n_denied = 2};
     r->max_rounds = 4;
     r->end_at_max_rounds = r->max_tokens_in_all = true;
     r->max_failures = -1;

@@ -56,6 +56,12 @@ MUST_CHECK bool messages_offer(const struct runs *rs, const json_t *tool, str ty
 MUST_CHECK bool messages_servers(const struct runs *rs, const json_t *servers,
                                  struct chat_request *r, struct err *e);
 
+/* Does one bring a token to refresh its own with? */
+bool messages_refreshes(const json_t *servers);
+/* An item of type mcp_toolset, once the servers have been read. */
+MUST_CHECK bool messages_toolset(const json_t *tool, const char *place, struct chat_request *r,
+                                 struct err *e);
+
 /* Remembers the first reason why a well-formed request cannot be answered. */
 void messages_late(struct messages_more *more, const char *where, const char *kind,
                    const char *text);

@@ -400,6 +400,8 @@ static bool read_tool(struct reader *x, const json_t *tool, const char *place, j
             err_kind(e, "INVALID_REQUEST_TOOL_SUPPORTED_ERROR");
         return false;
     }
+    if (str_eqc(type, "mcp_toolset") && !x->m->strict)
+        return true; // of a server: read_toolsets
     if (type.n && !str_eqc(type, "custom")) {
         if (ends_in_date(type) && !x->m->strict) { // so that coding clients keep working
             ignore(x, place);
@@ -494,7 +496,7 @@ static bool read_choice(struct reader *x, json_t *names, struct err *e)
     if (!name)
         return bad(e, "tool_choice.name", "missing_required_parameter",
                    "'tool_choice.name' is required with type tool");
-    if (!json_object_get(names, name) && json_array_size(x->b.tools) == 0 &&
+    if (!json_object_get(names, name) && json_object_size(names) == 0 &&
         json_array_size(x->b.servers) > 0) // one of a server's, which is not known yet
         return true;
     if (!json_object_get(names, name)) {
@@ -522,6 +524,21 @@ static bool choose(struct reader *x, struct err *e)
     return true;
 }
 
+static bool read_toolsets(struct reader *x, struct err *e)
+{
+    json_t *tool;
+    size_t i;
+    char place[32];
+    json_array_foreach((json_t *)x->b.tools, i, tool)
+    {
+        snprintf(place, sizeof place, "tools[%zu]", i);
+        if (str_eqc(json_as_str(json_object_get(tool, "type")), "mcp_toolset") &&
+            !messages_toolset(tool, place, x->out->request, e))
+            return false;
+    }
+    return true;
+}
+
 static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
 {
     bool none = strcmp(x->more->choice, "none") == 0;
@@ -542,7 +559,11 @@ static bool settle_tools(struct reader *x, json_t *tools, struct err *e)
         }
         if (!messages_servers(x->rs, x->b.servers, r, e))
             return false;
+        if (messages_refreshes(x->b.servers))
+            ignore(x, "mcp_servers.refresh_token");
     }
+    if (!none && !x->counting && !x->m->strict && !read_toolsets(x, e))
+        return false;
     if ((json_array_size(tools) == 0 && r->n_mcp == 0) || none)
         return true;
     x->more->tooled = true;

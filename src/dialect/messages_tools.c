@@ -123,6 +123,9 @@ static bool read_server(const struct runs *rs, const json_t *server, size_t i,
     str token = str_trim(json_as_str(json_object_get(server, "authorization_token")));
     if (!json_is_object(server))
         return bad(e, i, "must be an object");
+    if (json_string_length(json_object_get(server, "refresh_token")) &&
+        json_string_length(json_object_get(server, "client_id")) == 0)
+        return bad(e, i, "has a 'refresh_token', which needs a 'client_id'");
     if (json_is_false(json_object_get(how, "enabled")))
         return true;
     m.name = arena_str(&r->arena, name.n ? str_sub(name, 0, 48) : STR("mcp"));
@@ -154,6 +157,56 @@ static bool read_server(const struct runs *rs, const json_t *server, size_t i,
         return true;
     snprintf(e->where, sizeof e->where, "mcp_servers[%zu]", i);
     return err_kind(e, "INVALID_REQUEST_INVALID_MCP_ERROR");
+}
+
+bool messages_refreshes(const json_t *servers)
+{
+    json_t *server;
+    size_t i;
+    json_array_foreach((json_t *)servers, i, server)
+    {
+        if (json_is_string(json_object_get(server, "refresh_token")))
+            return true;
+    }
+    return false;
+}
+
+/* {"type":"mcp_toolset","mcp_server_name":...}: which tools of a server are offered. */
+bool messages_toolset(const json_t *tool, const char *place, struct chat_request *r, struct err *e)
+{
+    const json_t *configs = json_object_get(tool, "configs"), *all;
+    str name = str_sub(json_as_str(json_object_get(tool, "mcp_server_name")), 0, 48);
+    struct chat_mcp_server *m = NULL;
+    const char *key;
+    json_t *v;
+    for (size_t i = 0; i < r->n_mcp && !m; i++)
+        m = str_eq(r->mcp[i].name, name) ? &r->mcp[i] : NULL;
+    if (!m) {
+        err_set_at(e, ERR_INPUT, place, "'%s.mcp_server_name' is no server of 'mcp_servers'",
+                   place);
+        return err_kind(e, "INVALID_REQUEST_INVALID_MCP_ERROR");
+    }
+    all = json_object_get(json_object_get(tool, "default_config"), "enabled");
+    bool most = !json_is_false(all);
+    size_t n = json_object_size(configs), n_listed = 0;
+    str *listed = arena_calloc(&r->arena, n + 1, sizeof *listed);
+    json_object_foreach((json_t *)configs, key, v)
+    {
+        const json_t *enabled = json_object_get(v, "enabled");
+        bool on = enabled ? json_is_true(enabled) : most;
+        if (on != most && listed)
+            listed[n_listed++] = arena_str(&r->arena, str_c(key));
+    }
+    if (most) {
+        m->denied = listed;
+        m->n_denied = n_listed;
+    } else {
+        m->some = true;
+        m->allowed = listed;
+        m->n_allowed = n_listed;
+    }
+    return listed != NULL ||
+           err_set(e, ERR_LIMIT, "the request needs more memory than one request may have");
 }
 
 bool messages_servers(const struct runs *rs, const json_t *servers, struct chat_request *r,

@@ -130,24 +130,38 @@ bool mcp_result_read(const json_t *result, size_t max, struct buf *text, struct 
     return true;
 }
 
-static bool is_type(const json_t *schema, const char *name)
+/* May a value be of this type?  name NULL: is anything said about its type?  Alternatives and parts
+ * of a schema count as one. */
+static bool may_be(const json_t *schema, const char *name, int depth)
 {
+    static const char *const groups[] = {"anyOf", "oneOf", "allOf"};
     const json_t *type = json_object_get(schema, "type"), *v;
     size_t i;
-    if (json_is_string(type))
-        return strcmp(json_string_value(type), name) == 0;
-    json_array_foreach(type, i, v)
+    if (json_is_string(type) && (!name || strcmp(json_string_value(type), name) == 0))
+        return true;
+    json_array_foreach((json_t *)type, i, v)
     {
-        if (str_eqc(json_as_str(v), name))
+        if (!name || str_eqc(json_as_str(v), name))
             return true;
     }
+    for (size_t k = 0; k < COUNT(groups) && depth > 0; k++)
+        json_array_foreach(json_object_get(schema, groups[k]), i, v)
+        {
+            if (may_be(v, name, depth - 1))
+                return true;
+        }
     return false;
+}
+
+static bool is_type(const json_t *schema, const char *name)
+{
+    return may_be(schema, name, 4);
 }
 
 static json_t *as_type(str text, const json_t *schema)
 {
     struct err e;
-    if (is_type(schema, "string") || !json_object_get(schema, "type"))
+    if (is_type(schema, "string") || !is_type(schema, NULL))
         return NULL;
     if (is_type(schema, "null") &&
         (text.n == 0 || str_eq_nocase(text, STR("null")) || str_eq_nocase(text, STR("none"))))

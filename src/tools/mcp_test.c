@@ -62,7 +62,8 @@ static void arguments_are_coerced(void **state)
     static const char schema[] =
         "{\"properties\":{\"n\":{\"type\":\"integer\"},\"x\":{\"type\":\"number\"},\"b\":{\"type\":"
         "\"boolean\"},\"s\":{\"type\":\"string\"},\"l\":{\"type\":\"array\"},\"o\":{\"type\":["
-        "\"object\",\"null\"]}}}";
+        "\"object\",\"null\"]},\"any\":{\"anyOf\":[{\"type\":\"integer\"},{\"oneOf\":[{\"type\":"
+        "\"null\"}]}]},\"texts\":{\"anyOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]}}}";
     static const struct {
         const char *in, *want;
     } rows[] = {
@@ -70,6 +71,8 @@ static void arguments_are_coerced(void **state)
          "{\"n\":7,\"x\":7.5,\"b\":true,\"s\":\"7\",\"l\":[1],\"o\":{}}"},
         {"{\"n\":\"7.5\",\"b\":\"yes\",\"l\":\"1\",\"o\":\"none\"}",
          "{\"n\":\"7.5\",\"b\":\"yes\",\"l\":\"1\"}"},
+        {"{\"any\":\"7\",\"texts\":\"7\"}", "{\"any\":7,\"texts\":\"7\"}"},
+        {"{\"any\":\"none\",\"n\":7}", "{\"n\":7}"},
         {"{\"n\":7,\"other\":\"7\",\"s\":null}", "{\"n\":7,\"other\":\"7\"}"},
     };
     struct err e;

@@ -50,6 +50,9 @@ static bool choose_name(const struct chat_request *r, const char *server, const 
 
 static bool is_wanted(const struct chat_mcp_server *m, const char *tool)
 {
+    for (size_t i = 0; i < m->n_denied; i++)
+        if (str_eqc(m->denied[i], tool))
+            return false;
     if (!m->some)
         return true;
     for (size_t i = 0; i < m->n_allowed; i++)

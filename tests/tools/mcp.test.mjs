@@ -195,6 +195,30 @@ test("a choice may name a server's tool, which is known later; one that there is
     assert.equal(r.status, 400, await r.text());
 });
 
+test('a toolset chooses among the tools of a server', async () => {
+    const offered = async (toolset) => {
+        const r = await post('/v1/messages', { max_tokens: 120, temperature: 0, messages: [{ role: 'user', content: 'Hello!' }], tool_choice: { type: 'any' }, mcp_servers: [{ type: 'url', name: 'every', url: http.url }], tools: [{ type: 'mcp_toolset', mcp_server_name: 'every', ...toolset }] });
+        return { status: r.status, body: await r.json() };
+    };
+    const image = await offered({ default_config: { enabled: false }, configs: { 'get-tiny-image': { enabled: true } } });
+    assert.equal(image.status, 200, JSON.stringify(image.body));
+    assert.deepEqual(image.body.content[0].name, 'get-tiny-image');
+    const none = await offered({ default_config: { enabled: false } });
+    assert.equal(none.status, 400);
+    assert.match(none.body.error.message, /there are no tools/);
+    const unknown = await offered({ mcp_server_name: 'other' });
+    assert.deepEqual([unknown.status, unknown.body.error.detail.code], [400, 'INVALID_REQUEST_INVALID_MCP_ERROR']);
+});
+
+test("a request's refresh token is named as not used, and needs its client", async () => {
+    const ask = (more) => post('/v1/messages', { max_tokens: 20, messages: [{ role: 'user', content: 'Hello!' }], mcp_servers: [{ name: 'x', url: http.url, refresh_token: 'r', tool_configuration: { allowed_tools: ['echo'] }, ...more }] });
+    const r = await ask({ client_id: 'c' });
+    assert.equal(r.status, 200);
+    assert.match(r.headers.get('x-confab-ignored'), /mcp_servers\.refresh_token/);
+    await r.text();
+    assert.equal((await ask()).status, 400);
+});
+
 test('images and structured results come as blocks, and as words for the model', async () => {
     const call = async (name) => {
         const body = { max_tokens: 200, temperature: 0, messages: [{ role: 'user', content: `Use ${name}.` }], tool_choice: { type: 'tool', name }, mcp_servers: [{ name: 'http', tool_configuration: { allowed_tools: [name] } }] };

@@ -231,6 +231,23 @@ test('files belong to who put them', async () => {
 const live = () => server.metric('tools_live');
 
 test('hostile servers cost their call, not the run', async () => {
+    await attack();
+    // Once more: what the first time left (servers that run, pages that are warm) is what stays.
+    const before = [server.descriptors(), server.residentKiB()];
+    await attack();
+    await until(() => server.descriptors() <= before[0] + 8, 'descriptors at their baseline');
+    assert.ok(server.residentKiB() < before[1] + 32 * 1024, `${before[1]} KiB before, ${server.residentKiB()} after`);
+    assert.equal(await live(), 0);
+    // One that changes its tool after it was first seen loses it.
+    assert.match((await chat(echo, [mcp('changes')])).message.content, /blue tree/);
+    await chat(echo, [mcp('changes')]);
+    assert.match(server.log(), /tools.mcp_changed server=changes tool=echo/);
+    // What a tool says cannot become a turn: the next prompt is what it was, with more text in it.
+    const control = await chat(echo, [mcp('control')]);
+    assert.ok(!/pwned/i.test(control.message.content) || control.finish_reason !== 'tool_calls');
+});
+
+async function attack() {
     const wanted = { hangs: /no answer in time/, dies: /ended with status 3/, rubbish: /no message|in time/, floods: /without end|in time/, deep: /nested|in time/, huge: /Echo|y{10}|cut|result/ };
     for (const [kind, words] of Object.entries(wanted)) {
         const all = await frames(ask(echo, [mcp(kind)], { resume_generation: true, max_tokens: 400 }));
@@ -240,14 +257,7 @@ test('hostile servers cost their call, not the run', async () => {
         else assert.match(status[1].error.msg, words, kind);
         assert.equal(all.at(-1).data, '[DONE]');
     }
-    // One that changes its tool after it was first seen loses it.
-    assert.match((await chat(echo, [mcp('changes')])).message.content, /blue tree/);
-    await chat(echo, [mcp('changes')]);
-    assert.match(server.log(), /tools.mcp_changed server=changes tool=echo/);
-    // What a tool says cannot become a turn: the next prompt is what it was, with more text in it.
-    const control = await chat(echo, [mcp('control')]);
-    assert.ok(!/pwned/i.test(control.message.content) || control.finish_reason !== 'tool_calls');
-});
+}
 
 test('cancelled: a running tool is stopped, and nothing is left', async () => {
     await chat(sum, [{ type: 'math:calculator' }]);
