@@ -263,10 +263,68 @@ static void sched_constraints_end_where_they_may(void **state)
     shop_close(&s);
 }
 
+/* Answers under a constraint, while another tenant wants their places or not. */
+static uint64_t run_among(struct shop *s, struct result *r, int n_r, int n_others)
+{
+    struct result others[16];
+    struct sched_job *jobs[8];
+    struct sched_counts c;
+    int32_t prompt[128];
+    struct sched_request sr;
+    for (int i = 0; i < n_r; i++) {
+        size_t n = world_prompt(&s->w, i, prompt);
+        sr = request(prompt, n, 150, i);
+        sr.tenant = STR("a");
+        sr.gram = i % 3 ? s->object : s->thinking;
+        sr.in_time = i % 2;
+        sr.sample.temperature = 1.5f;
+        jobs[i] = world_submit(&s->w, &sr, &r[i]);
+        sched_pause(jobs[i], n_others > 0); // until the others are there
+    }
+    for (int i = 0; i < n_others; i++) {
+        size_t n = world_prompt(&s->w, i, prompt);
+        sr = request(prompt, n, 80, i);
+        sr.tenant = STR("b");
+        sr.ignore_eos = true;
+        world_submit(&s->w, &sr, &others[i]);
+    }
+    for (int i = 0; i < n_r; i++)
+        sched_pause(jobs[i], false);
+    world_finish(&s->w, r, n_r);
+    world_finish(&s->w, others, n_others);
+    for (int i = 0; i < n_others; i++)
+        result_free(&others[i]);
+    sched_counts(s->w.sched, &c);
+    return c.preempted;
+}
+
+static void sched_constrained_answers_lose_their_place_and_nothing_else(void **state)
+{
+    (void)state;
+    struct sched_conf sc = sched_conf_default();
+    struct result r[2][8];
+    sc.n_ctx = 512;
+    sc.max_seqs = 3;
+    for (int disturbed = 0; disturbed < 2; disturbed++) {
+        struct shop s;
+        shop_open(&s, sc, 4096);
+        uint64_t preempted = run_among(&s, r[disturbed], 8, disturbed ? 16 : 0);
+        assert_true(disturbed ? preempted > 2 : preempted == 0);
+        shop_close(&s);
+    }
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(r[1][i].finish[0], r[0][i].finish[0]);
+        check_str(buf_as_str(&r[1][i].pieces[0]), buf_as_str(&r[0][i].pieces[0]), "pieces");
+        result_free(&r[0][i]);
+        result_free(&r[1][i]);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_constrained_answers_keep_their_form),
     cmocka_unit_test(sched_demanded_answers_end_in_time),
     cmocka_unit_test(sched_what_is_known_is_not_drawn),
     cmocka_unit_test(sched_constraints_end_where_they_may),
+    cmocka_unit_test(sched_constrained_answers_lose_their_place_and_nothing_else),
 };
 TEST_FILE(tests)

@@ -46,6 +46,12 @@ void sched_quota_leave(struct sched *s, struct sched_job *j)
     atomic_fetch_sub_explicit(&s->n_waiting, 1, memory_order_relaxed);
 }
 
+void sched_quota_return(struct sched *s, struct sched_job *j)
+{
+    atomic_fetch_add_explicit(&j->quota->n_waiting, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->n_waiting, 1, memory_order_relaxed);
+}
+
 void sched_quota_free(struct sched_job *j)
 {
     struct quota *q = j->quota;

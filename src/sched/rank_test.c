@@ -19,6 +19,9 @@ static void make(struct crowd *w, uint64_t *rng)
     *w = (struct crowd){0};
     w->sched.active = w->active;
     w->sched.n_active = JOBS;
+    w->sched.shares = &w->shares[0];
+    w->shares[0].next = &w->shares[1];
+    w->shares[1].next = &w->shares[2];
     uint64_t born = 0;
     for (int i = 0; i < JOBS; i++) {
         struct sched_job *j = w->active[i] = &w->jobs[i];

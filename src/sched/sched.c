@@ -61,16 +61,6 @@ void sched_end_job(struct sched *s, struct sched_job *j, const struct err *why)
     sched_emit(s, p);
 }
 
-static void enqueue(struct sched *s, struct sched_job *j)
-{
-    struct sched_job **at = &s->waiting;
-    sched_share_join(s, j);
-    while (*at && (*at)->priority <= j->priority)
-        at = &(*at)->next;
-    j->next = *at;
-    *at = j;
-}
-
 /* Why must this job end now?  False: it may go on. */
 static bool must_end(struct sched *s, struct sched_job *j, uint64_t now, struct err *why)
 {
@@ -115,51 +105,14 @@ static void sweep_active(struct sched *s, uint64_t now)
         struct err why;
         bool fail = must_end(s, j, now, &why);
         if (!fail && j->n_live > 0) {
+            sched_place_look(j, now);
             s->active[kept++] = j;
             continue;
         }
-        s->n_seqs -= j->n_choices;
+        sched_place_leave(s, j);
         sched_end_job(s, j, fail && j->n_live > 0 ? &why : NULL);
     }
     s->n_active = kept;
-}
-
-/* The job that is due: the least served tenant's first one.  Priorities count among the jobs of one
- * tenant, so that no tenant can put all of its own before another's. */
-static struct sched_job **next_waiting(struct sched *s)
-{
-    struct sched_job **best = &s->waiting;
-    for (struct sched_job **at = &s->waiting; *at; at = &(*at)->next)
-        if ((*at)->share->served < (*best)->share->served)
-            best = at;
-    return best;
-}
-
-static void admit(struct sched *s)
-{
-    while (s->waiting) {
-        struct sched_job **at = next_waiting(s), *j = *at;
-        if (s->n_seqs + j->n_choices > s->conf.max_seqs)
-            break;
-        // Room for the prompt and a little of the answer; what lacks later is won by preemption.
-        size_t need = (size_t)(j->n_prompt / ENGINE_BLOCK + 1 + j->n_choices);
-        size_t room = engine_kv_free(s->engine) + (size_t)prefix_count(s->prefix);
-        if (s->n_active > 0 && room < need)
-            break;
-        *at = j->next;
-        sched_quota_leave(s, j);
-        j->stats.admitted_ms = clock_mono_ms();
-        j->n_live = j->n_choices;
-        j->seqs = mem_calloc((size_t)j->n_choices, sizeof *j->seqs);
-        for (int c = 0; c < j->n_choices; c++) {
-            sched_seq_init(&j->seqs[c], j, c);
-            j->seqs[c].born = s->births++;
-        }
-        s->n_seqs += j->n_choices;
-        s->active[s->n_active++] = j;
-        if (j->output) // what follows is told behind it
-            sched_start_job(s, j);
-    }
 }
 
 /* Tells those that want to know how many are before them, when it changed. */
@@ -167,7 +120,7 @@ static void tell_positions(struct sched *s)
 {
     size_t position = 0;
     for (struct sched_job *j = s->waiting; j; j = j->next, position++) {
-        if (!j->want_progress || j->told == position)
+        if (!j->want_progress || j->started || j->told == position)
             continue;
         j->told = position;
         sched_position(s, j, SCHED_WAITING, position);
@@ -189,7 +142,7 @@ static bool receive(struct sched *s, int timeout_ms)
     while ((item = queue_pop(s->in, any ? 0 : timeout_ms))) {
         any = true;
         if (item != &wake)
-            enqueue(s, item);
+            sched_place_wait(s, item);
     }
     return any;
 }
@@ -213,7 +166,7 @@ static void *engine_thread(void *arg)
             publish(s);
             return NULL;
         }
-        admit(s);
+        sched_place_admit(s);
         publish(s);
         if (queue_count(s->out) + s->out_slack > sched_out_capacity(&s->conf)) {
             idle = true; // the loop is far behind

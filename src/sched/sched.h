@@ -7,9 +7,9 @@
  *
  * Each step holds one row for every sequence that decodes, then parts of prompts, shortest
  * remaining first, as many as keep the step's time near the target gap.  A paused job (its reader
- * is slow) is left out of steps; the others go on.  When KV blocks run out, the youngest sequence
- * of the lowest priority gives its blocks back and is computed again later: the same bits come out.
- */
+ * is slow) is left out of steps; the others go on.  When KV blocks run out, or another tenant that
+ * has had less waits for a place in the batch, the youngest sequence of the lowest priority gives
+ * its blocks back and is computed again later: the same bits come out. */
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
 
@@ -189,7 +189,7 @@ struct sched_counts {
     int waiting, active;              // now
     uint64_t jobs, cancelled, failed; // ever
     uint64_t prompt_tokens, output_tokens, steps;
-    uint64_t preempted;                      // sequences that gave their blocks back
+    uint64_t preempted;                      // sequences that gave their blocks (and places) back
     size_t kv_blocks_free, kv_blocks_cached; // cached: held by the prefix cache, given up at need
     uint64_t cached_tokens;                  // prompt tokens taken from the cache
     uint64_t drafted, drafts_true;           // tokens that prompt lookup proposed, and was right

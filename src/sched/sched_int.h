@@ -95,6 +95,7 @@ struct seq {
     int n_tokens, cap_tokens;
     int n_output;
     int n_computed; // tokens whose keys and values are in the blocks
+    int n_reached;  // ... and were before the blocks were given back
     bool looked;    // for a cached block that only its first tokens have in common with
 
     struct engine_seq kv; // blocks, cap_blocks of them
@@ -112,18 +113,19 @@ struct seq {
 };
 
 /* What a tenant with live jobs has had.  The least served goes first where tenants compete: for
- * places in the batch and for the prompt rows of a step. */
+ * places in the batch (place.c), for the prompt rows of a step and for KV blocks (rank.c). */
 struct share {
-    str tenant;      // owned
-    uint64_t served; // rows computed; comparable among the shares that live at the same time
-    int n_jobs;
-    struct share *next;
+    str tenant;         // owned
+    uint64_t served;    // rows computed, those computed again not counted; comparable among the
+                        // shares that live at the same time
+    int n_jobs, n_seqs; // all; in the batch
+    struct share *next; // whose turn comes later
 };
 
 /* How many jobs a tenant has in the queue.  The loop thread makes and frees it. */
 struct quota {
     char *tenant;
-    _Atomic int n_waiting; // the loop adds, the engine subtracts (relaxed: a bound, not a lock)
+    _Atomic int n_waiting; // the loop and the engine count (relaxed: a bound, not a lock)
     int n_jobs;            // that point here; the loop's alone
     UT_hash_handle hh;
 };
@@ -167,7 +169,10 @@ struct sched_job {
     struct quota *quota; // the loop's, but for its counter
 
     struct sched_job *next; // in the waiting list
-    struct seq *seqs;       // [n_choices] once admitted
+    struct seq *seqs;       // [n_choices] since it had places first
+    uint64_t n_fresh;       // rows that it has been served in its places
+    uint64_t paused_ms;     // since when it has been paused in them; 0: it is not
+    bool leaves;            // place.c
     int n_live;             // choices that go on
     bool started;
     struct err failure; // code != ERR_NONE: to be ended with it
@@ -210,7 +215,7 @@ struct sched {
     _Atomic bool closing;
 
     struct sched_job *waiting; // by priority, then arrival
-    struct share *shares;
+    struct share *shares;      // in turn
     struct sched_job **active; // [n_active], room for max_seqs
     int n_active, n_seqs;
     uint64_t births;
@@ -227,7 +232,7 @@ struct sched {
     double step_units; // of the prompt rows in the step being built
 
     struct quota *quotas;  // the loop's
-    _Atomic int n_waiting; // submitted, not admitted; the loop adds, the engine subtracts
+    _Atomic int n_waiting; // submitted, without a place; the loop and the engine count
     _Atomic uint64_t counters[COUNTERS], step_us;
     _Atomic int n_active_now;
     _Atomic uint64_t job_ms; // smoothed time from admission to end
@@ -298,6 +303,9 @@ void sched_position(struct sched *s, struct sched_job *j, enum sched_what what, 
 void sched_seq_init(struct seq *q, struct sched_job *j, int choice);
 void sched_seq_fini(struct seq *q);
 void sched_seq_drop_blocks(struct sched *s, struct seq *q);
+/* Gives the blocks back; q is computed again later.  The cache keeps the whole ones until they are
+ * needed. */
+void sched_seq_yield(struct sched *s, struct seq *q);
 /* Sees to blocks for positions below n_tokens; false when there are none left. */
 bool sched_seq_reserve(struct sched *s, struct seq *q, int n_tokens);
 /* Gives `to` the prompt that `from` has computed: whole blocks shared, the last one copied. */
@@ -323,13 +331,22 @@ bool sched_seq_replay(struct sched *s, struct seq *q);
 void sched_share_join(struct sched *s, struct sched_job *j);
 void sched_share_leave(struct sched *s, struct sched_job *j); // if it has joined
 void sched_share_charge(struct sched *s, struct share *sh, int n_rows);
+bool sched_share_before(const struct sched *s, const struct share *a, const struct share *b);
 
 /* quota.c.  Enters j among those that wait, or ERR_BUSY; leaves it when it is admitted or ends. */
 MUST_CHECK bool sched_quota_enter(struct sched *s, struct sched_job *j, struct err *e);
-void sched_quota_leave(struct sched *s, struct sched_job *j); // engine thread
-void sched_quota_free(struct sched_job *j);                   // with the job; loop thread
+void sched_quota_leave(struct sched *s, struct sched_job *j);  // engine thread, as
+void sched_quota_return(struct sched *s, struct sched_job *j); // this: j waits again
+void sched_quota_free(struct sched_job *j);                    // with the job; loop thread
+
+/* place.c */
+void sched_place_wait(struct sched *s, struct sched_job *j); // a new job
+void sched_place_admit(struct sched *s);                     // those that are due
+void sched_place_look(struct sched_job *j, uint64_t now);    // at each one in the batch, often
+void sched_place_leave(struct sched *s, struct sched_job *j);
 
 /* rank.c */
+bool sched_rank_own_before(const struct seq *a, const struct seq *b); // of one tenant
 /* Must b give its blocks back before a does? */
 bool sched_rank_before(const struct sched *s, const struct seq *a, const struct seq *b);
 

@@ -1,6 +1,7 @@
 /* sched/seq.c - one choice of a job: its tokens, its KV blocks, its text. */
 #include "sched/sched_int.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <assert.h>
@@ -38,8 +39,21 @@ void sched_seq_drop_blocks(struct sched *s, struct seq *q)
     for (int i = 0; i < q->kv.n_blocks; i++)
         engine_kv_drop(s->engine, q->kv.blocks[i]);
     q->kv.n_blocks = 0;
+    q->n_reached = int_max(q->n_reached, q->n_computed);
     q->n_computed = 0;
     q->looked = false;
+}
+
+void sched_seq_yield(struct sched *s, struct seq *q)
+{
+    if (q->kv.n_blocks > 0) {
+        log_debug("sched.preempt", "tokens=%d", q->n_computed);
+        sched_count(s, COUNT_PREEMPTED, 1);
+        sched_seq_remember(s, q);
+        sched_seq_drop_blocks(s, q);
+    }
+    if (q->state == SEQ_DECODE)
+        q->state = SEQ_PREFILL;
 }
 
 static bool add_block(struct seq *q, int32_t block)
@@ -72,13 +86,15 @@ bool sched_seq_reserve(struct sched *s, struct seq *q, int n_tokens)
     return true;
 }
 
+/* What is found again after it was given back is not told. */
 static void count_cached(struct sched *s, struct seq *q, int n)
 {
+    int known = int_max(q->n_computed, q->n_reached);
     q->n_computed += n;
-    if (q->job->started || q->choice != 0)
+    if (q->job->started || q->choice != 0 || q->n_computed <= known)
         return;
-    q->job->stats.n_cached += (size_t)n;
-    sched_count(s, COUNT_CACHED, (uint64_t)n);
+    q->job->stats.n_cached += (size_t)(q->n_computed - known);
+    sched_count(s, COUNT_CACHED, (uint64_t)(q->n_computed - known));
 }
 
 void sched_seq_reuse(struct sched *s, struct seq *q)
@@ -86,7 +102,7 @@ void sched_seq_reuse(struct sched *s, struct seq *q)
     if (q->kv.n_blocks * ENGINE_BLOCK != q->n_computed)
         return;
     struct sched_job *j = q->job;
-    if (q->n_computed == 0 && !j->started && q->choice == 0)
+    if (q->n_computed == 0 && q->n_reached == 0 && !j->started && q->choice == 0)
         j->stats.n_common = (size_t)prefix_common(s->prefix, j->tenant, j->prompt, j->n_prompt);
     // At least the last token is computed, for its logits.
     int32_t blocks[64];

@@ -3,7 +3,6 @@
 #include "sched/sched_int.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
 #include <assert.h>
 #include <math.h>
@@ -39,11 +38,7 @@ static bool reserve(struct sched *s, struct seq *q, int n)
         struct seq *v = victim(s, q);
         if (!v || sched_rank_before(s, v, q))
             return false;
-        log_debug("sched.preempt", "tokens=%d", v->n_computed);
-        sched_count(s, COUNT_PREEMPTED, 1);
-        sched_seq_drop_blocks(s, v);
-        if (v->state == SEQ_DECODE)
-            v->state = SEQ_PREFILL;
+        sched_seq_yield(s, v);
     }
     return true;
 }
@@ -71,7 +66,11 @@ static int add_rows(struct sched *s, int n_rows, struct seq *q, int n)
     if (q->n_draft == 0 && narrow(s, q))
         s->rows[n_rows + n - 1].only = q->guide.mask;
     q->in_step = n + q->n_draft;
-    sched_share_charge(s, q->job->share, n);
+    int n_fresh = q->n_computed + n - int_max(q->n_computed, q->n_reached);
+    if (n_fresh > 0) {
+        q->job->n_fresh += (uint64_t)n_fresh;
+        sched_share_charge(s, q->job->share, n_fresh);
+    }
     return n_rows + q->in_step;
 }
 
