@@ -219,6 +219,7 @@ struct chat_event {
     str text;                        // lives as long as the log
     str name;                        // CHAT_CALL, CHAT_SERVER_*: the tool
     str id;                          // CHAT_SERVER_*: of the call
+    str server;                      // CHAT_SERVER_CALL: the label of its MCP server, or empty
     str content;                     // CHAT_SERVER_RESULT: more than a text: blocks of MCP's kinds,
                                      // a JSON array; or empty.  CHAT_SERVER_PROGRESS: an object,
                                      // {"progress":2,"total":5}, as the tool counts; total if known

@@ -32,6 +32,7 @@ static const struct field {
     {18, KIND_SIZE, AT(usage.n_output)},
     {19, KIND_SIZE, AT(usage.n_reasoning)},
     {20, KIND_SIZE, AT(usage.n_once)},
+    {23, KIND_STR, AT(server)},
 #undef AT
 };
 

@@ -275,6 +275,7 @@ static const struct {
       .id = STR_INIT("i"),
       .text = STR_INIT("t"),
       .content = STR_INIT("[]"),
+      .server = STR_INIT("shop"),
       .fault = CHAT_FAULT_LOST,
       .position = 8},
      STR_INIT("")},
@@ -314,6 +315,7 @@ static void chat_events_come_back(void **state)
         check_str(more, events[i].more, events[i].name);
         check_str(back.text, ev->text, events[i].name);
         check_str(back.content, ev->content, events[i].name);
+        check_str(back.server, ev->server, events[i].name);
         assert_true(back.number == ev->number && back.unix_ms == ev->unix_ms);
         assert_true(back.what == ev->what && back.finish == ev->finish && back.fault == ev->fault);
         assert_memory_equal(&back.usage, &ev->usage, sizeof ev->usage);

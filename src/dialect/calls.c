@@ -2,6 +2,7 @@
 #include "dialect/dialect_int.h"
 
 #include "base/mem.h"
+#include "http/sse.h"
 
 static struct call *find(const struct calls *c, const struct chat_event *ev)
 {
@@ -84,4 +85,17 @@ void calls_write(const struct calls *c, int choice, struct buf *out)
         buf_char(out, '}');
     }
     buf_char(out, ']');
+}
+
+void calls_report(const struct chat_event *ev, struct buf *out)
+{
+    if (ev->what == CHAT_SERVER_ASK) {
+        http_sse_comment(out, "a call waits for approval");
+        return;
+    }
+    struct buf b = BUF_INIT(2048);
+    buf_printf(&b, "a call goes on: %.*s %.*s", STR_ARG(str_sub(ev->content, 0, 200)),
+               STR_ARG(str_sub(ev->text, 0, 255)));
+    http_sse_comment(out, buf_cstr(&b));
+    buf_free(&b);
 }

@@ -238,6 +238,9 @@ void calls_add(struct calls *c, const struct chat_event *ev); // events that are
 void calls_add_run(struct calls *c, const struct run *run);
 void calls_fini(struct calls *c);
 bool calls_has(const struct calls *c, int choice);
+/* CHAT_SERVER_ASK and CHAT_SERVER_PROGRESS as comments, for wires of server-sent events that have
+ * none for them. */
+void calls_report(const struct chat_event *ev, struct buf *out);
 /* OpenAI's array of one choice's calls, arguments as text. */
 void calls_write(const struct calls *c, int choice, struct buf *out);
 /* The choice's first call as the older `function_call`; null: none. */

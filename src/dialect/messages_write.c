@@ -335,16 +335,6 @@ static void fail(const struct manner *m, const struct talk_facts *f, struct stat
     buf_free(&b);
 }
 
-/* How far a call is, for which the brand has no event. */
-static void report(const struct chat_event *ev, struct buf *out)
-{
-    struct buf b = BUF_INIT(2048);
-    buf_printf(&b, "a call goes on: %.*s %.*s", STR_ARG(str_sub(ev->content, 0, 200)),
-               STR_ARG(str_sub(ev->text, 0, 255)));
-    http_sse_comment(out, buf_cstr(&b));
-    buf_free(&b);
-}
-
 static void event(const struct manner *m, const struct talk_facts *f, struct state *s,
                   const struct chat_event *ev, struct buf *out)
 {
@@ -359,8 +349,8 @@ static void event(const struct manner *m, const struct talk_facts *f, struct sta
         buf_str(&s->input, ev->text);
         close_block(m, f, s, ev->unix_ms, false, out);
         break;
-    case CHAT_SERVER_ASK: http_sse_comment(out, "a call waits for approval"); break;
-    case CHAT_SERVER_PROGRESS: report(ev, out); break;
+    case CHAT_SERVER_ASK:
+    case CHAT_SERVER_PROGRESS: calls_report(ev, out); break;
     case CHAT_SERVER_RESULT:
         open_block(m, f, s, BLOCK_RESULT, ev, out);
         close_block(m, f, s, ev->unix_ms, false, out);

@@ -184,6 +184,23 @@ static bool add_result(struct reader *in, const json_t *item, const char *place,
     return json_array_append_new(in->messages, m) == 0;
 }
 
+/* A call that a server of an earlier answer made: the call and what came of it. */
+static bool add_made_call(struct reader *in, const json_t *item, const char *place, struct err *e)
+{
+    const json_t *id = json_object_get(item, "id"), *output = json_object_get(item, "output");
+    if (!json_is_string(output))
+        output = json_object_get(item, "error");
+    json_t *call = json_copy((json_t *)item), *result = json_object();
+    json_object_set(call, "call_id", (json_t *)id);
+    json_object_set(result, "call_id", (json_t *)id);
+    json_object_set_new(result, "output",
+                        json_is_string(output) ? json_incref((json_t *)output) : json_string(""));
+    bool ok = add_call(in, call, place, e) && add_result(in, result, place, e);
+    json_decref(call);
+    json_decref(result);
+    return ok;
+}
+
 static bool add_thinking(struct reader *in, const json_t *item, const char *place, struct err *e)
 {
     const json_t *content = json_object_get(item, "content");
@@ -205,6 +222,7 @@ static bool add_item(struct reader *in, const json_t *item, const char *place, s
     } kinds[] = {{"message", add_message},
                  {"function_call", add_call},
                  {"function_call_output", add_result},
+                 {"mcp_call", add_made_call},
                  {"reasoning", add_thinking}};
     char at[96];
     const char *type = text_of(item, "type");
@@ -217,7 +235,7 @@ static bool add_item(struct reader *in, const json_t *item, const char *place, s
             return kinds[i].add(in, item, place, e);
     snprintf(at, sizeof at, "%s.type", place);
     return bad(e, at, "unsupported_value",
-               "must be one of message, function_call, function_call_output, reasoning");
+               "must be one of message, function_call, function_call_output, mcp_call, reasoning");
 }
 
 bool responses_turns(const json_t *input, json_t *messages, struct err *e)

@@ -10,7 +10,7 @@
 static const struct field responses_fields[] = {
     {"input", FIELD_ANY, AT(spare), .required = true,
      .note = "a string, messages with text parts, `function_call`, `function_call_output`, "
-             "`reasoning`; other items are refused"},
+             "`reasoning`, `mcp_call`; other items are refused"},
     {"instructions", FIELD_STR, AT(spare_text), .note = "a system message before all"},
     {"max_output_tokens", FIELD_INT, AT(max_tokens), 16, MANY},
     {"previous_response_id", FIELD_STR, AT(spare_text),
@@ -25,7 +25,9 @@ static const struct field responses_fields[] = {
      .note = "`effort` reaches the template; `summary` has no effect"},
     {"parallel_tool_calls", FIELD_BOOL, AT(spare_flag)},
     {"tool_choice", FIELD_ANY, AT(spare)},
-    {"tools", FIELD_ARRAY, AT(spare), .note = "functions; others are refused"},
+    {"tools", FIELD_ARRAY, AT(spare),
+     .note = "functions, `mcp`, and the built-in ones by name (`math:calculator`): they run here, "
+             "each call is an `mcp_call`; others are refused"},
     {"top_logprobs", FIELD_INT, AT(top_logprobs), 0, 20,
      .note = "with `include` of `message.output_text.logprobs`, or alone"},
     {"include", FIELD_ARRAY, AT(spare),
@@ -131,6 +133,10 @@ static json_t *chat_tools(const json_t *tools)
     size_t i;
     json_array_foreach(tools, i, tool)
     {
+        if (server_tools_skip(tool)) { // the same in both
+            json_array_append(out, tool);
+            continue;
+        }
         json_t *function = json_copy(tool), *made = json_object();
         json_object_set(made, "type", json_object_get(tool, "type"));
         json_object_set_new(made, "function", function);
@@ -223,6 +229,23 @@ static void show(json_t *out, const json_t *body, const char *key, json_t *other
     }
 }
 
+/* Tools as the object repeats them: what opens a server is nobody's to read again. */
+static json_t *shown_tools(const json_t *tools)
+{
+    json_t *out = json_array(), *tool;
+    size_t i;
+    json_array_foreach((json_t *)tools, i, tool)
+    {
+        json_t *copy = json_deep_copy(tool);
+        if (server_tools_skip(tool)) {
+            json_object_del(copy, "authorization");
+            json_object_del(copy, "headers");
+        }
+        json_array_append_new(out, copy);
+    }
+    return out;
+}
+
 /* What the response object repeats. */
 static json_t *shown(const json_t *body, const struct openai_body *b)
 {
@@ -251,7 +274,7 @@ static json_t *shown(const json_t *body, const struct openai_body *b)
     if (!json_object_get(text, "format"))
         json_object_set_new(text, "format", json_pack("{s:s}", "type", "text"));
     show(out, body, "tool_choice", json_string(tools ? "auto" : "none"));
-    show(out, body, "tools", json_array());
+    json_object_set_new(out, "tools", shown_tools(json_object_get(body, "tools")));
     show(out, body, "top_logprobs", json_integer(0));
     json_object_set_new(out, "top_p", json_real(b->top_p));
     show(out, body, "truncation", json_string("disabled"));
@@ -287,8 +310,8 @@ static bool rest(struct dialect *d, const json_t *body, struct openai_body *b,
         !responses_turns(json_object_get(body, "input"), r->messages, e))
         return false;
     json_t *chat = chat_body(body);
-    bool ok = read_text(body, r, e) && tools_read(chat, r, e) && openai_chat_shape(chat, r, e) &&
-              read_truncation(d, body, b->model, r, e);
+    bool ok = read_text(body, r, e) && server_tools_read(d, chat, r, e) && tools_read(chat, r, e) &&
+              openai_chat_shape(chat, r, e) && read_truncation(d, body, b->model, r, e);
     json_decref(chat);
     read_include(body, b, out);
     if (!ok) {

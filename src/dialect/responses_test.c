@@ -31,6 +31,33 @@
     ",\"cache_write_tokens\":0},\"output_tokens\":" outs                                           \
     ",\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":" all "}"
 
+/* Calls of tools that run here. */
+#define MADE_CALL(i, s, n, arguments)                                                              \
+    {                                                                                              \
+        .what = CHAT_SERVER_CALL, .id = STR_INIT(i), .server = STR_INIT(s), .name = STR_INIT(n),   \
+        .text = STR_INIT(arguments)                                                                \
+    }
+#define MADE_RESULT(i, s, f)                                                                       \
+    {                                                                                              \
+        .what = CHAT_SERVER_RESULT, .id = STR_INIT(i), .text = STR_INIT(s), .fault = f             \
+    }
+#define MADE(i, status, server, name, arguments, output, error)                                    \
+    "{\"id\":\"mcp_id1_" #i "\",\"type\":\"mcp_call\",\"status\":\"" status                        \
+    "\",\"server_label\":\"" server "\",\"name\":\"" name "\",\"arguments\":\"" arguments          \
+    "\",\"approval_request_id\":null,\"output\":" output ",\"error\":" error "}"
+#define MADE_BEGUN(n, i, server, name, arguments, n1, n2, n3)                                      \
+    FRAME(n, "response.output_item.added",                                                         \
+          "\"output_index\":" #i                                                                   \
+          ",\"item\":" MADE(i, "in_progress", server, name, "", "null", "null"))                   \
+    FRAME(n1, "response.mcp_call.in_progress", INNER("mcp_id1_" #i) #i)                            \
+    FRAME(n2, "response.mcp_call_arguments.delta",                                                 \
+          INNER("mcp_id1_" #i) #i ",\"delta\":\"" arguments "\"")                                  \
+    FRAME(n3, "response.mcp_call_arguments.done",                                                  \
+          INNER("mcp_id1_" #i) #i ",\"arguments\":\"" arguments "\"")
+#define MADE_HIGH MADE(0, "completed", "shop", "tide", "{}", "\"high\"", "null")
+#define MADE_NO   MADE(1, "failed", "confab", "math:x", "{1}", "null", "\"no\"")
+#define MADE_CUT  MADE(0, "incomplete", "shop", "tide", "{}", "null", "null")
+
 static const struct err broken = {ERR_INTERNAL, "", "it broke", ""};
 static const struct err stopped = {ERR_CANCELED, "", "the request was cancelled", ""};
 
@@ -118,6 +145,47 @@ static const struct golden rows[] = {
              FRAME(3, "response.incomplete",
                    RESPONSE("incomplete", "null", "null", "{\"reason\":\"max_output_tokens\"}", "",
                             USAGE("9", "0", "1", "10")))},
+    {"calls that run here: one done, one failed, then text",
+     &responses_wire,
+     {GOLDEN_STARTED, MADE_CALL("t0", "shop", "tide", "{}"), MADE_CALL("t1", "", "math:x", "{1}"),
+      MADE_RESULT("t0", "high", CHAT_FAULT_NONE), MADE_RESULT("t1", "no", CHAT_FAULT_TOOL),
+      GOLDEN_TEXT("Hi"), GOLDEN_FINISHED(CHAT_FINISH_END), GOLDEN_COMPLETED(9, 0, 5)},
+     BEGUN MADE_BEGUN(2, 0, "shop", "tide", "{}", 3, 4, 5) MADE_BEGUN(
+         6, 1, "confab", "math:x", "{1}", 7, 8, 9) FRAME(10, "response.mcp_call.completed",
+                                                         INNER("mcp_id1_0") "0")
+         FRAME(11, "response.output_item.done", "\"output_index\":0,\"item\":" MADE_HIGH) FRAME(
+             12, "response.mcp_call.failed", INNER("mcp_id1_1") "1")
+             FRAME(13, "response.output_item.done", "\"output_index\":1,\"item\":" MADE_NO) FRAME(
+                 14, "response.output_item.added",
+                 "\"output_index\":2,\"item\":" MESSAGE(2, "in_progress", ""))
+                 FRAME(15, "response.content_part.added",
+                       INNER("msg_id1_2") "2,\"content_index\":0,\"part\":" TEXT_PART(
+                           "")) FRAME(16, "response.output_text.delta",
+                                      INNER("msg_id1_2") "2,\"content_index\":0,\"delta\":\"Hi\","
+                                                         "\"logprobs\":[]")
+                     FRAME(17, "response.output_text.done",
+                           INNER("msg_id1_2") "2,\"content_index\":0,\"text\":\"Hi\","
+                                              "\"logprobs\":[]")
+                         FRAME(18, "response.content_part.done",
+                               INNER("msg_id1_2") "2,\"content_index\":0,\"part\":" TEXT_PART("Hi"))
+                             FRAME(19, "response.output_item.done",
+                                   "\"output_index\":2,\"item\":" MESSAGE(2, "completed",
+                                                                          TEXT_PART("Hi")))
+                                 FRAME(20, "response.completed",
+                                       RESPONSE("completed", "0", "null", "null",
+                                                MADE_HIGH "," MADE_NO "," MESSAGE(2, "completed",
+                                                                                  TEXT_PART("Hi")),
+                                                USAGE("9", "0", "5", "14")))},
+    {"cancelled while a call runs here",
+     &responses_wire,
+     {GOLDEN_STARTED,
+      MADE_CALL("t0", "shop", "tide", "{}"),
+      {.what = CHAT_SERVER_ASK, .id = STR_INIT("t0"), .position = 9},
+      GOLDEN_FAILED(&stopped)},
+     BEGUN MADE_BEGUN(2, 0, "shop", "tide", "{}", 3, 4, 5) ": a call waits for approval\n\n" FRAME(
+         6, "response.output_item.done", "\"output_index\":0,\"item\":" MADE_CUT)
+         FRAME(7, "response.failed",
+               RESPONSE("cancelled", "null", "null", "null", MADE_CUT, "null"))},
     {"failed before any of it",
      &responses_wire,
      {GOLDEN_FAILED(&broken)},
@@ -210,6 +278,19 @@ static void responses_items_become_messages(void **state)
          "\"reasoning_content\":\"hm\",\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\","
          "\"function\":{\"name\":\"f\",\"arguments\":{}}}]}]",
          NULL},
+        {"a call that ran here",
+         "[{\"type\":\"mcp_call\",\"id\":\"mcp_1\",\"server_label\":\"s\",\"name\":\"f\","
+         "\"arguments\":\"{}\",\"output\":\"7\"},{\"type\":\"mcp_call\",\"id\":\"mcp_2\",\"name\":"
+         "\"f\",\"arguments\":\"{}\",\"output\":null,\"error\":\"no\"}]",
+         "[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"mcp_1\",\"type\":"
+         "\"function\",\"function\":{\"name\":\"f\",\"arguments\":{}}}]},{\"role\":\"tool\","
+         "\"tool_call_id\":\"mcp_1\",\"content\":\"7\",\"name\":\"f\"},{\"role\":\"assistant\","
+         "\"content\":\"\",\"tool_calls\":[{\"id\":\"mcp_2\",\"type\":\"function\",\"function\":{"
+         "\"name\":\"f\",\"arguments\":{}}}]},{\"role\":\"tool\",\"tool_call_id\":\"mcp_2\","
+         "\"content\":\"no\",\"name\":\"f\"}]",
+         NULL},
+        {"a call that ran here, without a name",
+         "[{\"type\":\"mcp_call\",\"id\":\"mcp_1\",\"arguments\":\"{}\"}]", NULL, "input[0]"},
         {"an image", "[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\"}]}]", NULL,
          "input[0].content[0]"},
         {"a part of no kind", "[{\"role\":\"user\",\"content\":[{}]}]", NULL,

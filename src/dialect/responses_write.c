@@ -1,9 +1,10 @@
 /* dialect/responses_write.c - events as OpenAI's Responses events, a log as the response object.
  * Pure.
  *
- * An answer is a row of items (thinking, text, calls); each is opened by its first event, grows,
- * and is closed when another begins or the answer ends.  The same fold makes the stream and the
- * object: the object is what the fold has when the log is read to its end. */
+ * An answer is a row of items (thinking, text, calls, and those that run here); each is opened by
+ * its first event, grows, and is closed when another begins or the answer ends.  The same fold
+ * makes the stream and the object: the object is what the fold has when the log is read to its end.
+ */
 #include "dialect/logprobs.h"
 #include "dialect/responses.h"
 
@@ -11,15 +12,25 @@
 
 enum open { OPEN_NONE, OPEN_TEXT, OPEN_REASONING, OPEN_CALL };
 
+#define MADE_MAX 16 // calls of one turn that run here
+
+/* A call that runs here; its texts live as long as the log. */
+struct made {
+    struct chat_event call;
+    int index; // of its item
+};
+
 struct state {
     bool begun;
     uint64_t n_frames; // the next sequence number
     enum open open;
-    int n_items;         // begun; the open one is the last
-    str call, name;      // of the open call; borrowed from the log
-    struct buf text;     // of the open item
-    struct buf logprobs; // of its tokens, as JSON with commas between
-    struct buf items;    // those that are closed, likewise
+    int n_items;                // begun; the open one is the last
+    str call, name;             // of the open call; borrowed from the log
+    struct buf text;            // of the open item
+    struct buf logprobs;        // of its tokens, as JSON with commas between
+    struct buf items;           // those that are closed, likewise
+    struct made made[MADE_MAX]; // [n_made] whose results are to come, in this order
+    int n_made;
     const char *status;
     enum chat_finish finish;
     const struct err *error; // borrowed from the log
@@ -298,6 +309,112 @@ static void close_item(const struct talk_facts *f, struct state *s, const char *
     s->open = OPEN_NONE;
 }
 
+/* Calls that run here.  They are whole when they are told; several may be open at once, and end in
+ * their order. */
+
+static void write_made_id(const struct talk_facts *f, const struct made *m, struct buf *out)
+{
+    const char *own = strchr(f->id, '_');
+    buf_printf(out, "\"mcp_%s_%d\"", own ? own + 1 : f->id, m->index);
+}
+
+/* result: NULL while there is none. */
+static void write_made(const struct talk_facts *f, const struct made *m, const char *status,
+                       const struct chat_event *result, struct buf *out)
+{
+    bool failed = result && result->fault != CHAT_FAULT_NONE;
+    buf_c(out, "{\"id\":");
+    write_made_id(f, m, out);
+    buf_printf(out, ",\"type\":\"mcp_call\",\"status\":\"%s\",\"server_label\":", status);
+    json_write_str(out, m->call.server.n ? m->call.server : STR("confab"), JSON_PLAIN);
+    buf_c(out, ",\"name\":");
+    json_write_str(out, m->call.name, JSON_PLAIN);
+    buf_c(out, ",\"arguments\":");
+    json_write_str(out, m->call.text, JSON_PLAIN);
+    buf_c(out, ",\"approval_request_id\":null,\"output\":");
+    if (result && !failed)
+        json_write_str(out, result->text, JSON_PLAIN);
+    else
+        buf_c(out, "null");
+    buf_c(out, ",\"error\":");
+    if (failed)
+        json_write_str(out, result->text, JSON_PLAIN);
+    else
+        buf_c(out, "null");
+    buf_char(out, '}');
+}
+
+static void send_made_item(const struct talk_facts *f, struct state *s, const struct made *m,
+                           const char *type, const char *status, const struct chat_event *result,
+                           struct buf *out)
+{
+    struct made shown = *m;
+    struct buf frame;
+    if (strcmp(type, "response.output_item.added") == 0)
+        shown.call.text = STR("");
+    begin(s, type, &frame);
+    buf_printf(&frame, ",\"output_index\":%d,\"item\":", m->index);
+    write_made(f, &shown, status, result, &frame);
+    end(f, s, type, &frame, out);
+}
+
+/* An event about it; its arguments as the member `key`, unless that is NULL. */
+static void send_made(const struct talk_facts *f, struct state *s, const struct made *m,
+                      const char *type, const char *key, struct buf *out)
+{
+    struct buf frame;
+    begin(s, type, &frame);
+    buf_c(&frame, ",\"item_id\":");
+    write_made_id(f, m, &frame);
+    buf_printf(&frame, ",\"output_index\":%d", m->index);
+    if (key) {
+        buf_printf(&frame, ",\"%s\":", key);
+        json_write_str(&frame, m->call.text, JSON_PLAIN);
+    }
+    end(f, s, type, &frame, out);
+}
+
+static void open_made(const struct talk_facts *f, struct state *s, const struct chat_event *ev,
+                      struct buf *out)
+{
+    close_item(f, s, "completed", out);
+    if (s->n_made == MADE_MAX)
+        return;
+    struct made *m = &s->made[s->n_made++];
+    *m = (struct made){*ev, s->n_items++};
+    send_made_item(f, s, m, "response.output_item.added", "in_progress", NULL, out);
+    send_made(f, s, m, "response.mcp_call.in_progress", NULL, out);
+    send_made(f, s, m, "response.mcp_call_arguments.delta", "delta", out);
+    send_made(f, s, m, "response.mcp_call_arguments.done", "arguments", out);
+}
+
+static void add_made(const struct talk_facts *f, struct state *s, const struct made *m,
+                     const char *status, const struct chat_event *result)
+{
+    if (s->items.n)
+        buf_char(&s->items, ',');
+    write_made(f, m, status, result, &s->items);
+}
+
+/* The first of them is done; result NULL: it never will be. */
+static void close_made(const struct talk_facts *f, struct state *s, const struct chat_event *result,
+                       struct buf *out)
+{
+    struct made m = s->made[0];
+    const char *status = !result                            ? "incomplete"
+                         : result->fault == CHAT_FAULT_NONE ? "completed"
+                                                            : "failed";
+    memmove(s->made, s->made + 1, (size_t)--s->n_made * sizeof *s->made);
+    if (result)
+        send_made(f, s, &m,
+                  result->fault == CHAT_FAULT_NONE ? "response.mcp_call.completed"
+                                                   : "response.mcp_call.failed",
+                  NULL, out);
+    send_made_item(f, s, &m, "response.output_item.done", status, result, out);
+    add_made(f, s, &m, status, result);
+    out->full |= s->items.full;
+}
+
 static void open_item(const struct talk_facts *f, struct state *s, enum open what, struct buf *out)
 {
     if (s->open == what && what != OPEN_CALL)
@@ -345,6 +462,8 @@ static void fail(const struct talk_facts *f, struct state *s, const struct chat_
                  struct buf *out)
 {
     close_item(f, s, "incomplete", out);
+    while (s->n_made)
+        close_made(f, s, NULL, out);
     s->error = ev->error;
     s->status = ev->error->code == ERR_CANCELED ? "cancelled" : "failed";
     send_response(f, s, "response.failed", out);
@@ -360,11 +479,17 @@ static void on_event(const struct talk_facts *f, void *state, const struct chat_
     switch (ev->what) {
     case CHAT_WAITING:
     case CHAT_PROGRESS:
-    case CHAT_SERVER_CALL:
+    case CHAT_STARTED: break;
+    case CHAT_SERVER_CALL: open_made(f, s, ev, out); break;
     case CHAT_SERVER_ASK:
     case CHAT_SERVER_PROGRESS:
+        if (s->n_frames >= f->n_skip)
+            calls_report(ev, out);
+        break;
     case CHAT_SERVER_RESULT:
-    case CHAT_STARTED: break;
+        if (s->n_made && str_eq(ev->id, s->made[0].call.id))
+            close_made(f, s, ev, out);
+        break;
     case CHAT_TEXT:
     case CHAT_REASONING:
         if (ev->text.n == 0 || (ev->what == CHAT_REASONING && f->hide_reasoning))
@@ -414,6 +539,8 @@ static void whole(const struct talk_facts *f, const struct run *run, struct buf 
             buf_char(&s.items, ',');
         write_item(&all, &s, "in_progress", false, &s.items);
     }
+    for (int i = 0; i < s.n_made; i++)
+        add_made(&all, &s, &s.made[i], "in_progress", NULL);
     write_response(f, &s, out);
     out->full |= frames.full;
     buf_free(&frames);

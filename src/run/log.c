@@ -34,6 +34,7 @@ bool run_log_add(struct run *run, struct chat_event ev, struct err *e)
         ev.name = arena_str(&run->text, ev.name);
         ev.id = arena_str(&run->text, ev.id);
         ev.content = arena_str(&run->text, ev.content);
+        ev.server = arena_str(&run->text, ev.server);
         if (run->text.full)
             return err_set(e, ERR_LIMIT, "the answer is longer than the %zu bytes a run may hold",
                            run->text.max);

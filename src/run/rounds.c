@@ -387,6 +387,12 @@ static str shown_name(const struct round_call *c)
     return t ? t->shown : str_c(c->name);
 }
 
+static str server_name(const struct round_call *c)
+{
+    const struct chat_server_tool *t = tools_of_request(c->run->request, str_c(c->name));
+    return t ? t->server : STR("");
+}
+
 static void tell_results(struct rounds *x)
 {
     struct run *run = x->run;
@@ -515,6 +521,7 @@ static void begin(struct rounds *x, struct round_call *c)
     run_append(run, (struct chat_event){.what = CHAT_SERVER_CALL,
                                         .id = str_c(c->id),
                                         .name = shown_name(c),
+                                        .server = server_name(c),
                                         .text = str_trim(buf_as_str(&c->arguments)).n
                                                     ? buf_as_str(&c->arguments)
                                                     : STR("{}")});

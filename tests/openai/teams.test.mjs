@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { request } from 'node:http';
 import { confab, startServer, until } from './harness.mjs';
 
 let server, dir, red, blue;
@@ -13,14 +14,17 @@ before(async () => {
     const key = (team) => JSON.parse(execFileSync(confab, ['keys', 'add', '--data', dir, '--team', team, '--json', team])).key;
     red = key('red');
     blue = key('blue');
-    server = await startServer({ endless: true, args: ['--data', dir, '--max-seqs', '4', '--queue', '16'] });
+    server = await start('--max-seqs', '4', '--queue', '16');
 });
 after(async () => {
     assert.equal(await server.stop(), 0, server.log());
     rmSync(dir, { recursive: true });
 });
 
-const ask = (key, max_tokens, signal) => fetch(`${server.url}/v1/chat/completions`, {
+// An endless model, with a context that its answers do not fill while a test runs.
+const start = (...args) => startServer({ endless: true, args: ['--data', dir, ...args] });
+
+const ask = (key, max_tokens, signal, at = server) => fetch(`${at.url}/v1/chat/completions`, {
     method: 'POST', signal, headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
     body: JSON.stringify({ messages: [{ role: 'user', content: 'Hi' }], max_tokens }),
 });
@@ -55,6 +59,71 @@ test('a team that floods leaves the other at least 45 % of the tokens', async ()
     assert.ok(share >= 0.45, `blue has ${(share * 100).toFixed(1)} % of ${all} tokens`);
     assert.ok(share <= 0.55, `blue has ${(share * 100).toFixed(1)} % of ${all} tokens`);
 });
+
+// A stream of one team, counted as it arrives.  `tokens` are its pieces of text, about one each.
+function stream(at, key, max_tokens, signal) {
+    const s = { tokens: 0 };
+    s.done = new Promise((ok) => {
+        const req = request(`${at.url}/v1/chat/completions`, {
+            method: 'POST', signal, agent: false, headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+        }, (res) => {
+            s.status = res.statusCode;
+            res.on('data', (d) => {
+                for (let i = d.indexOf('data: {'); i >= 0; i = d.indexOf('data: {', i + 7)) s.tokens++;
+            });
+            res.on('close', ok);
+        });
+        req.on('error', ok);
+        req.end(JSON.stringify({ messages: [{ role: 'user', content: 'Hi' }], max_tokens, stream: true }));
+    });
+    return s;
+}
+
+// Red's answers end when the test does and hold every place; blue asks for short ones.
+async function holdPlaces(places, ...args) {
+    const at = await start(...args);
+    const stop = new AbortController();
+    const red_streams = [];
+    for (let i = 0; i < places + 2; i++) red_streams.push(stream(at, red, 100000, stop.signal));
+    await until(async () => red_streams.filter((s) => s.tokens > 20).length >= places, 'red to hold all places');
+    let blue_tokens = 0, blue_live = 0, from;
+    const blues = [];
+    const work = async () => {
+        while (!stop.signal.aborted) {
+            const s = stream(at, blue, 100, stop.signal);
+            let last = 0;
+            s.tell = () => { blue_tokens += s.tokens - last; last = s.tokens; };
+            blues.push(s);
+            await s.done;
+            s.tell();
+            blues.splice(blues.indexOf(s), 1);
+            if (!stop.signal.aborted) assert.equal(s.status, 200);
+        }
+    };
+    const workers = [];
+    for (let i = 0; i < places + 2; i++) workers.push(work());
+    const reds = () => red_streams.reduce((sum, s) => sum + s.tokens, 0);
+    const blueNow = () => (blues.forEach((s) => s.tell()), blue_tokens);
+    await until(async () => blueNow() > 1000, 'blue to have places');
+    const r0 = reds(), b0 = blueNow();
+    await until(async () => reds() - r0 + blueNow() - b0 >= 8000 + 500 * places, 'tokens enough to compare', 300000);
+    const r = reds() - r0, b = blueNow() - b0;
+    assert.ok(red_streams.every((s) => s.tokens > 0), 'each of red\'s goes on');
+    stop.abort();
+    await Promise.allSettled([...workers, ...red_streams.map((s) => s.done)]);
+    assert.ok((await at.metric('preempted_total')) > 0);
+    assert.equal(await at.stop(), 0, at.log());
+    return b / (r + b);
+}
+
+for (const [name, places, ...args] of [
+    ['one', 1, '--max-seqs', '1'], ['three', 3, '--max-seqs', '3'], ['the default number of', 16],
+])
+    test(`answers without end that hold ${name} places leave the other team its share`, async () => {
+        const share = await holdPlaces(places, ...args);
+        assert.ok(share >= 0.45, `blue has ${(share * 100).toFixed(1)} % of the tokens`);
+        assert.ok(share <= 0.55, `blue has ${(share * 100).toFixed(1)} % of the tokens`);
+    });
 
 test('a queue full of one team has room for another', async () => {
     const stop = new AbortController();

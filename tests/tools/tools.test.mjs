@@ -144,6 +144,46 @@ test('the openai client sees an ordinary answer, and its own functions as calls'
     assert.equal(r.choices[0].message.tool_calls[0].function.name, 'get_weather');
 });
 
+test('the openai client sees calls that run here as mcp_call items of a response', async () => {
+    const secret = { authorization: 't0k', headers: { 'X-Other': 'hush' } };
+    const body = { model: 'tiny', temperature: 0, max_output_tokens: 120, input: echo, tools: [{ type: 'mcp', server_label: 'shop', server_url: `http://127.0.0.1:${webPort}/mcp`, allowed_tools: ['echo'], require_approval: 'never', ...secret }] };
+    const r = await openai.responses.create(body);
+    const [call, answer] = r.output;
+    assert.deepEqual({ ...call, id: null }, { id: null, type: 'mcp_call', status: 'completed', server_label: 'shop', name: 'echo', arguments: call.arguments, approval_request_id: null, output: 'Echo: blue tree', error: null });
+    assert.deepEqual(JSON.parse(call.arguments), { message: 'blue tree' });
+    assert.equal(answer.type, 'message');
+    assert.match(r.output_text, /blue tree/);
+    assert.ok(!JSON.stringify(r).includes('t0k') && !JSON.stringify(r).includes('hush'), 'what opens a server does not come back');
+    assert.deepEqual({ ...(await openai.responses.retrieve(r.id)) }, { ...r });
+
+    const helper = openai.responses.stream(body);
+    const events = [];
+    for await (const e of helper) events.push(e);
+    events.forEach((e, i) => assert.equal(e.sequence_number, i));
+    const of = events.filter((e) => /mcp|output_item/.test(e.type)).map((e) => e.type.slice('response.'.length));
+    assert.deepEqual(of, ['output_item.added', 'mcp_call.in_progress', 'mcp_call_arguments.delta', 'mcp_call_arguments.done', 'mcp_call.completed', 'output_item.done', 'output_item.added', 'output_item.done']);
+    const last = await helper.finalResponse();
+    assert.deepEqual(last.output.map((o) => ({ ...o, id: null, parsed_arguments: undefined })).map((o) => o.type), ['mcp_call', 'message']);
+    assert.equal(last.output_text, r.output_text);
+
+    // Its output goes back in as it came, and from its id.
+    const turn = { role: 'user', content: sum };
+    const tools = [{ type: 'math:calculator' }];
+    for (const next of [{ input: [{ role: 'user', content: echo }, ...r.output, turn] }, { input: [turn], previous_response_id: r.id }]) {
+        const second = await openai.responses.create({ ...body, tools, ...next });
+        assert.equal(second.output[0].type, 'mcp_call');
+        assert.equal(second.output[0].server_label, 'confab');
+        assert.equal(second.output[0].name, 'math:calculator');
+        assert.match(second.output_text, /84/);
+    }
+    const failed = await openai.responses.create({ ...body, tools, input: wrong });
+    assert.equal(failed.output[0].status, 'failed');
+    assert.equal(failed.output[0].output, null);
+    assert.ok(failed.output[0].error.length > 0);
+    for (const [tool, param] of [[{ type: 'mcp', server_label: 'no one' }, 'tools[0].server_label'], [{ type: 'web_search' }, 'tools[0].type'], [{ type: 'mcp', server_label: 'every', require_approval: 'always' }, 'tools[0].require_approval']])
+        await assert.rejects(openai.responses.create({ ...body, tools: [tool] }), (e) => e.status === 400 && e.param === param);
+});
+
 for (const [label, transport] of [['every', 'standard input and output'], ['web', 'HTTP']])
     test(`the reference MCP server answers over ${transport}`, async () => {
         const choice = await chat(echo, [mcp(label)]);
