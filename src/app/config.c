@@ -62,6 +62,9 @@ static const struct option {
      .help = "threads that render and tokenize prompts"},
     {"chat-template", KIND_TEXT, AT(chat_template), .text = "", .arg = "FILE",
      .help = "a Jinja template to use instead of the models' own"},
+    {"call-format", KIND_TEXT, AT(call_format), .text = "", .arg = "NAME",
+     .help = "the notation of tool calls, a name of docs/calls.md like hermes or llama; empty: the "
+             "one that the template tells"},
     {"data", KIND_TEXT, AT(data), .text = "", .arg = "DIR",
      .help =
          "folder for what has to last: durable runs, stored objects, API keys (see confab keys)"},

@@ -23,7 +23,7 @@ struct config {
     struct arena arena; // owns the texts below
     struct config_model models[CONFIG_MODELS_MAX];
     int n_models;
-    str host, data, chat_template, cpu_mask, kv_type, log;
+    str host, data, chat_template, call_format, cpu_mask, kv_type, log;
     int64_t port, ctx, threads, kv_tokens, memory_mib, max_seqs, queue, gap_ms, max_rows;
     int64_t drafts, draft_rows;
     int64_t timeout_s, keep_alive_s, drain_s, max_body_mib, max_connections, prep_threads;

@@ -58,11 +58,11 @@ static bool open_file(struct app_model *m, const struct config *c, int i, struct
 static bool open_template(struct app_model *m, const struct config *c, struct err *e)
 {
     if (c->chat_template.n == 0)
-        return chat_template_open(&m->tmpl, m->gguf, m->tok, NULL, e);
+        return chat_template_open_as(&m->tmpl, m->gguf, m->tok, NULL, c->call_format, e);
     struct buf text = BUF_INIT((size_t)4 << 20);
     bool ok = file_read(c->chat_template.p, &text, e);
     str source = buf_as_str(&text);
-    ok = ok && chat_template_open(&m->tmpl, m->gguf, m->tok, &source, e);
+    ok = ok && chat_template_open_as(&m->tmpl, m->gguf, m->tok, &source, c->call_format, e);
     buf_free(&text);
     return ok;
 }

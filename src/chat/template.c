@@ -370,8 +370,43 @@ static void find_thinking_form(struct chat_template *t)
     chat_request_free(r);
 }
 
+/* The notation that calls are written in. */
+static bool find_notation(struct chat_template *t, str name, struct err *e)
+{
+    struct buf known = BUF_INIT(1000);
+    const struct chat_notation *found = NULL;
+    t->plain_tools = !jinja_mentions(t->jinja, STR("tools"));
+    t->format = chat_notation_of(str_c(t->source));
+    if (!t->format || t->plain_tools)
+        t->format = chat_notation_of(STR("<tool_call>")); // the one most models know
+    if (name.n == 0)
+        return true;
+    if (t->plain_tools)
+        return err_set(e, ERR_INPUT,
+                       "the chat template knows no tools, and calls are told in the notation "
+                       "hermes: no other can be chosen");
+    for (size_t i = 0; i < chat_n_notations; i++) {
+        buf_printf(&known, "%s%s", i ? ", " : "", chat_notations[i]->name);
+        if (str_eqc(name, chat_notations[i]->name))
+            found = chat_notations[i];
+    }
+    if (found)
+        t->format = found;
+    else
+        err_set(e, ERR_INPUT, "there is no call format '%.*s'; there are %s",
+                STR_ARG(str_sub(name, 0, 40)), buf_cstr(&known));
+    buf_free(&known);
+    return found != NULL;
+}
+
 bool chat_template_open(struct chat_template **out, const struct gguf *g, const struct tok *tok,
                         const str *source, struct err *e)
+{
+    return chat_template_open_as(out, g, tok, source, STR(""), e);
+}
+
+bool chat_template_open_as(struct chat_template **out, const struct gguf *g, const struct tok *tok,
+                           const str *source, str notation, struct err *e)
 {
     str text = str_c(chatml);
     bool own = source || gguf_str(g, "tokenizer.chat_template", &text);
@@ -387,10 +422,10 @@ bool chat_template_open(struct chat_template **out, const struct gguf *g, const 
     t->own = own;
     t->bos = token_text(tok, tok_bos(tok));
     t->eos = token_text(tok, tok_eos(tok));
-    t->format = chat_notation_of(text);
-    t->plain_tools = !jinja_mentions(jinja, STR("tools"));
-    if (!t->format || t->plain_tools)
-        t->format = chat_notation_of(STR("<tool_call>")); // the one most models know
+    if (!find_notation(t, notation, e)) {
+        chat_template_close(t);
+        return false;
+    }
     t->thinking = t->format && t->format->thinking ? t->format->thinking : chat_thinking_of(text);
     find_visible(t);
     find_argument_form(t);

@@ -14,6 +14,13 @@ struct chat_template;
  *   ERR_INPUT with where = "line:column" when the template does not compile */
 MUST_CHECK bool chat_template_open(struct chat_template **out, const struct gguf *g,
                                    const struct tok *tok, const str *source, struct err *e);
+/* The same with calls in the notation of this name (docs/calls.md), whatever the template tells;
+ * empty: as above.
+ *   ERR_INPUT also when there is no such notation, or the template knows no tools: it gets them in
+ *   words that tell of another */
+MUST_CHECK bool chat_template_open_as(struct chat_template **out, const struct gguf *g,
+                                      const struct tok *tok, const str *source, str notation,
+                                      struct err *e);
 void chat_template_close(struct chat_template *t);
 
 /* Is it the model's own (or the operator's), not the ChatML stand-in? */

@@ -1,5 +1,6 @@
 /* chat/template_test.c - conversations to spans and ids: provenance, continuation, arguments. */
 #include "chat/fit.h"
+#include "chat/output.h"
 #include "chat/template.h"
 
 #include "gguf/writer.h"
@@ -195,6 +196,40 @@ static void chat_template_errors_say_where(void **state)
     assert_false(chat_template_open(&t, w.gguf, w.tok, &broken, &e));
     assert_int_equal(e.code, ERR_INPUT);
     world_close(&w);
+}
+
+/* The operator's choice counts; a template without tools has words for one notation alone. */
+static void chat_template_takes_a_named_notation(void **state)
+{
+    static const struct {
+        const char *template, *name, *want; // want: NULL: refused
+        const char *word;                   // in the refusal
+    } rows[] = {
+        {"{{ tools }}<tool_call>", "", "hermes", NULL},
+        {"{{ tools }}<tool_call>", "llama", "llama", NULL},
+        {"{{ tools }}", "lfm2", "lfm2", NULL},
+        {"{{ tools }}", "poem", NULL, "hermes"},
+        {"{{ messages }}", "llama", NULL, "knows no tools"},
+        {"{{ messages }}", "", "hermes", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct world w;
+        struct err e;
+        struct chat_template *t;
+        str source = str_c(rows[i].template);
+        world_open(&w, NULL);
+        bool ok = chat_template_open_as(&t, w.gguf, w.tok, &source, str_c(rows[i].name), &e);
+        assert_int_equal(ok, rows[i].want != NULL);
+        if (ok) {
+            assert_string_equal(chat_notation_name(t), rows[i].want);
+            chat_template_close(t);
+        } else {
+            assert_int_equal(e.code, ERR_INPUT);
+            assert_non_null(strstr(e.msg, rows[i].word));
+        }
+        world_close(&w);
+    }
 }
 
 /* "s4 u2 t1": messages by the first letter of their role and the bytes of their content. */
@@ -462,5 +497,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(chat_an_answer_can_be_continued),
     cmocka_unit_test(chat_template_arguments_reach_it),
     cmocka_unit_test(chat_template_errors_say_where),
+    cmocka_unit_test(chat_template_takes_a_named_notation),
 };
 TEST_FILE(tests)
