@@ -35,6 +35,19 @@ int dialect_n_live(const struct dialect *d)
     return d->n_live;
 }
 
+/* Something without a meaning, so that nobody between takes the connection for dead. */
+static void send_alive(struct talk *t)
+{
+    struct buf out = BUF_INIT(4096);
+    if (t->wire->alive && t->run)
+        t->wire->alive(&t->facts, &out);
+    else if (t->wire->keep_alive)
+        buf_c(&out, t->wire->keep_alive);
+    if (out.n)
+        http_write(t->req, buf_as_str(&out));
+    buf_free(&out);
+}
+
 void dialect_tick(struct dialect *d)
 {
     uint64_t now = clock_mono_ms();
@@ -47,8 +60,8 @@ void dialect_tick(struct dialect *d)
             http_set_header(t->req, "Cache-Control", "no-cache");
             http_begin(t->req, 200, t->wire->stream_type);
         }
-        if (http_writable(t->req) && t->wire->keep_alive && t->wire->keep_alive[0])
-            http_write(t->req, str_c(t->wire->keep_alive));
+        if (http_writable(t->req))
+            send_alive(t);
         t->last_sent_ms = now;
     }
     paddler_sockets_tick(d, now);

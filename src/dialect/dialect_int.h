@@ -53,7 +53,9 @@ struct wire {
      * would fit.  NULL: the words of `e` stay. */
     void (*too_long)(struct err *e, size_t n_prompt, size_t most);
     void (*state_fini)(void *state); // releases what the state owns; may be NULL
-    const char *keep_alive;          // sent to a waiting stream; "" or NULL: nothing
+    const char *keep_alive;          // sent to a waiting stream; "" or NULL: nothing,
+    /* ... or what this appends; may be NULL. */
+    void (*alive)(const struct talk_facts *f, struct buf *out);
 };
 
 extern const struct wire openai_chat_wire, openai_completion_wire;

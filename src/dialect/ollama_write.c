@@ -202,6 +202,24 @@ static void generate_whole(const struct talk_facts *f, const struct run *run, st
     whole(f, run, false, out);
 }
 
+/* A line with a piece of text that is empty: clients add it up like any other. */
+static void alive(const struct talk_facts *f, bool chat, struct buf *out)
+{
+    write_head(f->model, clock_unix_ms(), out);
+    write_answer(chat, STR(""), STR(""), NULL, out);
+    buf_c(out, ",\"done\":false}\n");
+}
+
+static void chat_alive(const struct talk_facts *f, struct buf *out)
+{
+    alive(f, true, out);
+}
+
+static void generate_alive(const struct talk_facts *f, struct buf *out)
+{
+    alive(f, false, out);
+}
+
 const struct wire ollama_chat_wire = {
     .id_prefix = "",
     .stream_type = "application/x-ndjson",
@@ -210,6 +228,7 @@ const struct wire ollama_chat_wire = {
     .whole = chat_whole,
     .error = ollama_error,
     .state_fini = state_fini,
+    .alive = chat_alive,
 };
 
 const struct wire ollama_generate_wire = {
@@ -220,4 +239,5 @@ const struct wire ollama_generate_wire = {
     .whole = generate_whole,
     .error = ollama_error,
     .state_fini = state_fini,
+    .alive = generate_alive,
 };

@@ -16,6 +16,8 @@
 
 static const struct err cancelled = {ERR_CANCELED, "", "the request was cancelled", ""},
                         late = {ERR_TIMEOUT, "", "too late", ""},
+                        schema = {ERR_INPUT, "tools[0].function.parameters", "no such type",
+                                  "unsupported_schema"},
                         full = {ERR_BUSY, "", "the queue is full", ""},
                         broken = {ERR_INTERNAL, "", "it broke", ""},
                         template = {ERR_INPUT, "messages", "line 1: no", "template_failed"},
@@ -97,6 +99,14 @@ static void paddler_lines_are_golden(void **state)
          {GOLDEN_FAILED(&too_long)},
          NEW("{\"SamplerError\":\"long\"}")},
         {"other", &paddler_wire, {GOLDEN_FAILED(&other)}, OLD("{\"SamplerError\":\"empty\"}")},
+        {"a tool's schema",
+         &paddler_parsed_wire,
+         {GOLDEN_FAILED(&schema)},
+         NEW("{\"ToolSchemaInvalid\":\"no such type\"}")},
+        {"a tool's schema, older",
+         &paddler_wire,
+         {GOLDEN_FAILED(&schema)},
+         ERROR("400", "no such type")},
     };
     (void)state;
     golden_check(rows, COUNT(rows));

@@ -59,8 +59,16 @@ static const struct {
     {"context_length_exceeded", "SamplerError"},
 };
 
-static const char *result_of(const struct err *e)
+static bool is_of_tools(const struct err *e)
 {
+    return strcmp(e->kind, "unsupported_schema") == 0 && str_starts(str_c(e->where), STR("tools"));
+}
+
+/* NULL: it is an error, no result. */
+static const char *result_of(const struct err *e, bool current)
+{
+    if (is_of_tools(e))
+        return current ? "ToolSchemaInvalid" : NULL; // the older shape has no such result
     for (size_t i = 0; i < COUNT(results); i++)
         if (strcmp(e->kind, results[i].kind) == 0)
             return results[i].result;
@@ -77,7 +85,7 @@ static void result_line(const struct talk_facts *f, bool current, const char *re
 int paddler_refuse(const struct err *e, bool current, const char *id, struct buf *out)
 {
     struct talk_facts f = {.model = ""};
-    const char *result = result_of(e);
+    const char *result = result_of(e, current);
     snprintf(f.id, sizeof f.id, "%s", id);
     if (result) {
         result_line(&f, current, result, e, out);
@@ -116,8 +124,8 @@ static const int code_of[] = {
 
 static void failed(const struct talk_facts *f, bool current, const struct err *e, struct buf *out)
 {
-    const char *result = e->code == ERR_INPUT ? result_of(e) : NULL;
-    if (!result && e->code == ERR_INPUT)
+    const char *result = e->code == ERR_INPUT ? result_of(e, current) : NULL;
+    if (!result && e->code == ERR_INPUT && !is_of_tools(e))
         result = "SamplerError"; // whatever else an accepted request runs into
     if (result)
         result_line(f, current, result, e, out);

@@ -133,11 +133,13 @@ const withBusy = async (args, body) => {
     assert.equal(await own.stop(), 0, own.log());
 };
 
+// What a stream hears that has nothing to say yet.
+const signs = {
+    'openai.chat': /^:\n\n/, 'openai.responses': /^:\n\n/, 'anthropic.messages': /^event: ping\ndata: \{"type": ?"ping"\}\n\n/, 'zylon.messages': /^event: ping\n/,
+    'friendli.chat': /^: keepalive\n\n/, 'nugen.chat': /^:\n\n/, 'pawa.chat': /^\n/, 'ollama.chat': /^\{"model":"tiny","created_at":"[^"]+","message":\{"role":"assistant","content":""\},"done":false\}\n/,
+};
+
 test('a waiting client hears that it waits, in its dialect', () => withBusy(['--keep-alive', '1', '--queue', '16'], async (own) => {
-    const signs = {
-        'openai.chat': /^:\n\n/, 'openai.responses': /^:\n\n/, 'anthropic.messages': /^event: ping\ndata: \{"type": ?"ping"\}\n\n/, 'zylon.messages': /^event: ping\n/,
-        'friendli.chat': /^: keepalive\n\n/, 'nugen.chat': /^:\n\n/, 'pawa.chat': /^\n/,
-    };
     await Promise.all(Object.entries(signs).map(async ([name, sign]) => {
         const abort = new AbortController();
         const r = await ask(own.url, name, 16, {}, { signal: abort.signal });
@@ -149,6 +151,25 @@ test('a waiting client hears that it waits, in its dialect', () => withBusy(['--
     assert.equal((await ask(own.url, 'paddler.chat', 5, {}, { signal: abort.signal })).status, 200);
     abort.abort();
 }));
+
+test('so does one whose prompt takes long', async () => {
+    const own = await startServer({ endless: true, args: ['--keep-alive', '1'] });
+    // Longer than any machine takes a second for, and together they take longer still.
+    const long = (name) => [{ role: 'user', content: `${name} ${'Name a sea, a lake and a river. '.repeat(3500)}` }];
+    await Promise.all(Object.entries(signs).map(async ([name, sign]) => {
+        const abort = new AbortController();
+        const body = bodyOf(name, 16);
+        body[name === 'openai.responses' ? 'input' : 'messages'] = long(name);
+        const r = await ask(own.url, name, 16, {}, { signal: abort.signal, body: JSON.stringify(body) });
+        assert.equal(r.status, 200, name);
+        const text = await hear(r, abort, (t) => sign.test(t));
+        assert.match(text, sign, name);
+        assert.equal(await own.metric('waiting'), 0, `${name} is in no queue`);
+    }));
+    assert.equal(await own.metric('tokens_total{kind="output"}') ?? 0, 0);
+    await until(async () => (await own.metric('active')) === 0, 'idle');
+    assert.equal(await own.stop(), 0, own.log());
+});
 
 test('queue position and progress, for those who ask', () => withBusy(['--queue', '16'], async (own) => {
     for (const name of ['openai.chat', 'anthropic.messages', 'friendli.chat', 'nugen.chat']) {

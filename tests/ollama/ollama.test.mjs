@@ -150,3 +150,31 @@ test('errors are one text', async () => {
     }
     assert.equal((await fetch(server.url + '/api/chat')).status, 405);
 });
+
+test('a client that waits hears empty pieces, and has the whole answer in the end', async () => {
+    const own = await startServer({ endless: true, args: ['--max-seqs', '1', '--keep-alive', '1'] });
+    const one = new Ollama({ host: own.url });
+    const warn = console.warn, warnings = [];
+    console.warn = (...what) => warnings.push(what);
+    try {
+        for (const way of ['chat', 'generate']) {
+            const holder = new AbortController();
+            const held = await fetch(`${own.url}/v1/chat/completions`, { method: 'POST', signal: holder.signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ messages: [{ role: 'user', content: 'x' }], max_tokens: 100000, stream: true }) });
+            assert.equal(held.status, 200);
+            const parts = [], text = (p) => (way === 'chat' ? p.message.content : p.response);
+            const stream = await one[way]({ model: 'tiny', messages: [{ role: 'user', content: 'Hi' }], prompt: 'Hi', stream: true, options: { num_predict: 8, temperature: 0 } });
+            for await (const p of stream) {
+                parts.push(p);
+                holder.abort(); // its own turn comes once it has heard something
+            }
+            assert.deepEqual([parts[0].done, text(parts[0]), parts[0].model], [false, '', 'tiny']);
+            assert.ok(parts.map(text).join('').length > 0);
+            assert.equal(parts.at(-1).done, true);
+            assert.equal(parts.at(-1).eval_count, 8);
+        }
+        assert.deepEqual(warnings, []);
+    } finally {
+        console.warn = warn;
+        assert.equal(await own.stop(), 0, own.log());
+    }
+});
