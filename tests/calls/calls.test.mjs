@@ -379,3 +379,33 @@ test('paddler: raw in the older shape, parsed in the current one', async () => {
     assert.ok(thinking.at(-1).Done.usage.reasoning_tokens > 0);
     assert.ok(!thinking.some((g) => /<\/?think>/.test(g.ReasoningToken ?? g.ContentToken ?? '')));
 });
+
+// What a live server sends, byte for byte, but for ids, times, counts and the city that the model wrote.
+test('the brands without a client: a whole answer with a call', async () => {
+    const plain = (text) => text
+        .replace(/"((?:call|chat|msg|tool)_|nugen-)[A-Za-z0-9]{24,32}"/g, '"$1ID"').replace(/"request_id":"[A-Za-z0-9]{24}"/g, '"request_id":"ID"')
+        .replace(/"created":\d+/, '"created":0').replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME').replace(/("(?:\w*tokens\w*|tokens_in|tokens_out)"):\d+/g, '$1:0')
+        .replace(/(\\?"city\\?": ?\\?")[^"\\]{1,20}/g, '$1CITY');
+    const call = { tool_choice: 'required' };
+    const zylon = { max_tokens: 80, messages: [{ role: 'user', content: question }], tools: [{ name: 'get_weather', description, input_schema: parameters }], tool_choice: { type: 'any' } };
+    const paddler = { add_generation_prompt: true, enable_thinking: false, max_tokens: 80, tools: [weather], conversation_history: [{ role: 'user', content: question }], parse_tool_calls: true };
+    const rows = [
+        ['/inference/chat_text', ask(call), '{"id":"nugen-ID","object":"chat.completion","created":0,"model":"tiny","choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"call_ID","type":"function","function":{"name":"get_weather","arguments":"{\\"city\\": \\"CITY\\"}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}'],
+        ['/v1/chat/request', ask(call), '{"success":true,"message":"Chat request processed successfully","data":{"id":"chat_ID","request":[{"finish_reason":"tool","message":{"role":"assistant","content":"","tool_calls":[{"id":"call_ID","type":"function","function":{"name":"get_weather","arguments":"{\\"city\\": \\"CITY\\"}"}}]},"matched_stop":null}],"created":0,"model":"tiny","object":"chat.request","usage":{"tokens_in":0,"tokens_out":0}}}'],
+        ['/api/gpt/v1/messages', zylon, '{"id":"msg_ID","type":"message","role":"assistant","content":[{"type":"tool_use","start_timestamp":"TIME","stop_timestamp":"TIME","id":"tool_ID","name":"get_weather","input":{"city":"CITY"}}],"model":"tiny","container":null,"stop_details":null,"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}'],
+    ];
+    for (const [path, body, want] of rows) assert.equal(plain((await post(path, body)).text), want, path);
+    // Paddler draws: whether it calls is the model's, what a call looks like is not.
+    const text = plain((await post('/api/v1/continue_from_conversation_history', paddler)).text).split('\n').filter((l) => /ToolCallParsed|Done/.test(l));
+    const head = '{"Response":{"generated_by":null,"request_id":"ID","response":{"GeneratedToken":';
+    const done = `${head}{"Done":{"usage":{"prompt_tokens":0,"cached_prompt_tokens":0,"input_image_tokens":0,"input_audio_tokens":0,"content_tokens":0,"reasoning_tokens":0,"tool_call_tokens":0,"undeterminable_tokens":0}}}}}}`;
+    if (text.length > 1) assert.equal(text[0], `${head}{"ToolCallParsed":[{"id":"call_ID","name":"get_weather","arguments":{"ValidJson":{"city":"CITY"}}}]}}}}`);
+    assert.equal(text.at(-1), done);
+    const wrong = { ...paddler, tools: [{ ...weather, function: { ...weather.function, parameters: { type: 'object', properties: { city: { type: 'string', pattern: '(?=a)b' } } } } }] };
+    const refused = plain((await post('/api/v1/continue_from_conversation_history', wrong)).text);
+    assert.match(refused, /^\{"Response":\{"generated_by":null,"request_id":"ID","response":\{"GeneratedToken":\{"ToolSchemaInvalid":"[^"]*tools\[0\].function.parameters[^"]*look-ahead[^"]*"\}\}\}\}\n$/);
+    const { parse_tool_calls, ...older } = wrong;
+    const error = JSON.parse((await post('/api/v1/continue_from_conversation_history', older)).text).Error.error;
+    assert.equal(error.code, 400);
+    assert.match(error.description, /look-ahead/);
+});

@@ -3,10 +3,12 @@
 // twice.
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startServer, until } from '../openai/harness.mjs';
+import { scriptModel } from './script.mjs';
 
 const starter = resolve('../../models/starter/confab-starter.gguf');
 const hostile = resolve('hostile.mjs');
@@ -70,4 +72,35 @@ test('what a tool had answered stands', async () => {
     const all = blocks(await whole('kept'));
     assert.deepEqual(all.map((b) => b.type), ['server_tool_use', 'server_tool_result', 'text']);
     assert.deepEqual(all[1].content, [{ type: 'text', text: '{"result": "12 * 7=84"}' }]);
+});
+
+test('a tool that does no harm by it runs again, and is told once', async () => {
+    let asked = 0, hold = true;
+    const page = createServer((req, res) => {
+        asked++;
+        if (!hold) res.writeHead(200, { 'content-type': 'text/plain' }).end('The tree is blue.');
+    });
+    await new Promise((ok) => page.listen(0, '127.0.0.1', ok));
+    const url = `http://127.0.0.1:${page.address().port}/`;
+    const model = scriptModel(join(dir, 'script.gguf'), { read: [[{ name: 'web_url', args: { url } }], ['It is blue.']] });
+    const first = server;
+    const start = async () => (server = await startServer({ model, args: ['--data', join(dir, 'again'), '--tools', 'web:url', '--allow-net', '127.0.0.1', '--tool-timeout', '60'] }));
+    try {
+        await start();
+        await begin('again', 'read', { tools: [{ type: 'web:url' }] });
+        await until(() => asked === 1, 'the call');
+        await server.stop('SIGKILL');
+        hold = false;
+        await start();
+        await until(async () => (await status('again')) === 'completed', 'the run to be over');
+        const all = blocks(await whole('again'));
+        assert.deepEqual(all.map((b) => b.type), ['server_tool_use', 'web_fetch_tool_result', 'text']);
+        assert.ok(!all[1].is_error && JSON.stringify(all[1].content).includes('blue'), JSON.stringify(all[1]));
+        assert.equal(asked, 2);
+    } finally {
+        await server.stop();
+        server = first;
+        page.close();
+        page.closeAllConnections();
+    }
 });
