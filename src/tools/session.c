@@ -134,29 +134,33 @@ static void offer_all(struct tools_session *s, int server, const struct chat_mcp
     }
 }
 
-/* A choice that was made before the servers' tools were known. */
+/* Is this the name of a function of the request's, as far as a function's name goes? */
+static bool is_function(const struct chat_request *r, str name)
+{
+    char text[FUNCTION_MAX + 1];
+    snprintf(text, sizeof text, "%.*s", STR_ARG(str_sub(name, 0, FUNCTION_MAX)));
+    return name.n <= FUNCTION_MAX && is_taken(r, text);
+}
+
+/* A choice that was made before the servers' tools were known: by the function's name, or by the
+ * tool's own, which may have had to take another. */
 static bool settle_choice(struct chat_request *r, struct err *e)
 {
-    str function = r->tool_name;
     if (r->tool_choice == CHAT_TOOLS_REQUIRED && json_array_size(r->tools) == 0) {
         err_set_at(e, ERR_INPUT, "tool_choice",
                    "'tool_choice' demands a call, but there are no tools");
         return err_kind(e, "invalid_value");
     }
-    if (r->tool_choice != CHAT_TOOLS_NAMED)
+    if (r->tool_choice != CHAT_TOOLS_NAMED || is_function(r, r->tool_name))
         return true;
     for (size_t i = 0; i < r->n_server_tools; i++)
-        if (str_eq(r->server_tools[i].name, r->tool_name))
-            function = r->server_tools[i].function; // it may have had to take another name
-    char name[FUNCTION_MAX + 1];
-    snprintf(name, sizeof name, "%.*s", STR_ARG(str_sub(function, 0, FUNCTION_MAX)));
-    if (!is_taken(r, name)) {
-        err_set_at(e, ERR_INPUT, "tool_choice", "'tool_choice' names '%s', which is no tool here",
-                   name);
-        return err_kind(e, "invalid_value");
-    }
-    r->tool_name = function;
-    return true;
+        if (str_eq(r->server_tools[i].name, r->tool_name)) {
+            r->tool_name = r->server_tools[i].function;
+            return true;
+        }
+    err_set_at(e, ERR_INPUT, "tool_choice", "'tool_choice' names '%.*s', which is no tool here",
+               STR_ARG(str_sub(r->tool_name, 0, FUNCTION_MAX)));
+    return err_kind(e, "invalid_value");
 }
 
 static void on_ready(evutil_socket_t fd, short what, void *arg)

@@ -145,6 +145,17 @@ test('a search asks the endpoint and brings a few short results', async () => {
     await none.stop();
 });
 
+test('what reaches out of the process is off unless it is switched on', async () => {
+    const bare = await startServer({ model: join(dir, 'script.gguf') });
+    for (const type of ['web:url', 'web:search', 'code:python-interpreter']) {
+        const r = await post('/v1/chat/completions', ask('page', [{ type }]), bare);
+        assert.deepEqual([r.status, (await r.json()).error.code], [400, 'tool_unavailable']);
+    }
+    for (const type of ['math:calculator', 'math:statistics', 'math:calendar'])
+        assert.equal((await post('/v1/chat/completions', ask('page', [{ type }], { max_tokens: 1 }), bare)).status, 200);
+    await bare.stop();
+});
+
 test('a program runs in the sandbox', { skip: !python && 'bubblewrap or python3 is missing' }, async () => {
     const run = async (name) => (await call(scripted, name, { type: 'code:python-interpreter' })).inner;
     assert.deepEqual(await run('works'), { stdout: '42\n', stderr: 'note\n', exit_code: 0 });

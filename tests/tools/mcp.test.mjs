@@ -68,6 +68,7 @@ before(async () => {
     gate = await startGate(http.url);
     server = await startServer({
         model: starter,
+        env: { SOME_SECRET: 'hunter2' },
         args: [
             '--allow-net', '127.0.0.1', '--tool-timeout', '20',
             '--mcp-stdio', `stdio=${process.execPath} ${everything} stdio`,
@@ -193,6 +194,22 @@ test("a choice may name a server's tool, which is known later; one that there is
     }
     const r = await post('/v1/messages', { ...body, tool_choice: { type: 'tool', name: 'nonesuch' } });
     assert.equal(r.status, 400, await r.text());
+});
+
+test('two servers with a tool of one name are told apart', async () => {
+    const body = { max_tokens: 120, temperature: 0, messages: [{ role: 'user', content: echo }], mcp_servers: ['stdio', 'http'].map((name) => ({ name, tool_configuration: { allowed_tools: ['echo'] } })) };
+    for (const [name, label] of [['echo', 'stdio'], ['http__echo', 'http']]) {
+        const { content } = await (await post('/v1/messages', { ...body, tool_choice: { type: 'tool', name } })).json();
+        assert.deepEqual([content[0].name, content[1].is_error], [name, false], JSON.stringify(content));
+        assert.match(server.log(), new RegExp(`tool=${label}/${name} end=ok`));
+    }
+});
+
+test('a program gets none of the secrets of the server', async () => {
+    const { content } = await (await post('/v1/messages', { max_tokens: 60, temperature: 0, messages: [{ role: 'user', content: 'Hello!' }], tool_choice: { type: 'tool', name: 'get-env' }, mcp_servers: [{ name: 'stdio', tool_configuration: { allowed_tools: ['get-env'] } }] })).json();
+    const names = Object.keys(JSON.parse(content[1].content[0].text));
+    assert.ok(names.includes('PATH'), names.join());
+    assert.deepEqual(names.filter((n) => !['PATH', 'HOME', 'LANG', 'LC_ALL', 'USER', 'TMPDIR'].includes(n)), []);
 });
 
 test('a toolset chooses among the tools of a server', async () => {
