@@ -146,7 +146,7 @@ test('the openai client sees an ordinary answer, and its own functions as calls'
 
 test('the openai client sees calls that run here as mcp_call items of a response', async () => {
     const secret = { authorization: 't0k', headers: { 'X-Other': 'hush' } };
-    const body = { model: 'tiny', temperature: 0, max_output_tokens: 120, input: echo, tools: [{ type: 'mcp', server_label: 'shop', server_url: `http://127.0.0.1:${webPort}/mcp`, allowed_tools: ['echo'], require_approval: 'never', ...secret }] };
+    const body = { model: 'tiny', temperature: 0, max_output_tokens: 120, input: echo, tools: [{ type: 'mcp', server_label: 'shop', server_url: web.url, allowed_tools: ['echo'], require_approval: 'never', ...secret }] };
     const r = await openai.responses.create(body);
     const [call, answer] = r.output;
     assert.deepEqual({ ...call, id: null }, { id: null, type: 'mcp_call', status: 'completed', server_label: 'shop', name: 'echo', arguments: call.arguments, approval_request_id: null, output: 'Echo: blue tree', error: null });
