@@ -14,18 +14,28 @@ static void *or_abort(void *p, size_t size)
     return p;
 }
 
+static _Thread_local uint64_t n_allocations;
+
+uint64_t mem_count(void)
+{
+    return n_allocations;
+}
+
 void *mem_alloc(size_t size)
 {
+    n_allocations++;
     return or_abort(malloc(size ? size : 1), size);
 }
 
 void *mem_calloc(size_t n, size_t size)
 {
+    n_allocations++;
     return or_abort(calloc(n ? n : 1, size ? size : 1), size);
 }
 
 void *mem_realloc(void *p, size_t size)
 {
+    n_allocations++;
     return or_abort(realloc(p, size ? size : 1), size);
 }
 

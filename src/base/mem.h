@@ -14,6 +14,9 @@ void *mem_calloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull))
 void *mem_realloc(void *p, size_t size) __attribute__((returns_nonnull));
 void mem_free(void *p);
 
+/* How often this thread has called one of the three that make. */
+uint64_t mem_count(void);
+
 /* A NUL-terminated copy. */
 char *mem_strdup(str s) __attribute__((malloc, returns_nonnull));
 

@@ -37,6 +37,7 @@ struct prefix {
     struct engine *engine;
     struct tenant *tenants;
     struct node *nodes, *newest, *oldest;
+    struct node *room, *spare; // [blocks of the engine]; those not in use, by `older`
     uint64_t serials;
     int n_nodes;
 };
@@ -44,7 +45,13 @@ struct prefix {
 struct prefix *prefix_new(struct engine *engine)
 {
     struct prefix *p = mem_calloc(1, sizeof *p);
+    size_t n = engine_info(engine)->kv_blocks;
     p->engine = engine;
+    p->room = mem_calloc(n, sizeof *p->room);
+    for (size_t i = 0; i < n; i++) {
+        p->room[i].older = p->spare;
+        p->spare = &p->room[i];
+    }
     return p;
 }
 
@@ -211,7 +218,10 @@ void prefix_insert(struct prefix *p, str tenant, const int32_t *tokens, int n,
         if (!c && taken)
             break; // two runs of tokens with one hash: the first stays
         if (!c) {
-            c = mem_calloc(1, sizeof *c);
+            c = p->spare; // a node for each block is enough
+            assert(c);
+            p->spare = c->older;
+            *c = (struct node){0};
             c->key = key_of(parent, tokens + at);
             c->serial = ++p->serials;
             c->parent = last;
@@ -239,7 +249,8 @@ bool prefix_evict(struct prefix *p)
     list_take(p, n);
     HASH_DEL(p->nodes, n);
     engine_kv_drop(p->engine, n->block);
-    mem_free(n);
+    n->older = p->spare;
+    p->spare = n;
     p->n_nodes--;
     t->n_nodes--;
     forget_if_empty(p, t);
@@ -253,6 +264,7 @@ void prefix_free(struct prefix *p)
     while (prefix_evict(p))
         ;
     assert(!p->tenants);
+    mem_free(p->room);
     mem_free(p);
 }
 

@@ -182,13 +182,13 @@ static size_t bytes_at_most(const struct sched_conf *c, const struct engine_info
 {
     size_t n_ctx = (size_t)c->n_ctx, n_vocab = (size_t)info->n_vocab;
     size_t blocks = n_ctx / ENGINE_BLOCK + 2;
-    size_t seq = sizeof(struct seq) + n_ctx * 3 / 2 * sizeof(int32_t) + // they grow by halves
-                 2 * blocks * sizeof(int32_t) + sched_lookup_bytes(c->n_ctx) + (n_vocab + 63) / 8;
+    size_t seq = sizeof(struct seq) + (n_ctx + 1) * sizeof(int32_t) + blocks * sizeof(int32_t) +
+                 sched_lookup_bytes(c->n_ctx) + (n_vocab + 63) / 8;
     size_t rows = (size_t)c->max_rows * (sizeof(struct engine_row) + sizeof(struct seq *));
     size_t scratch = (size_t)info->n_threads * sample_scratch_bytes(info->n_vocab);
     return (size_t)c->max_seqs * (seq + sizeof(struct draw)) + rows + scratch +
            n_vocab * sizeof(int32_t) + prefix_bytes(info->kv_blocks) +
-           sched_out_capacity(c) * (sizeof(struct sched_piece) + sizeof(void *));
+           sched_out_capacity(c) * (sched_piece_bytes() + sizeof(void *));
 }
 
 bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
@@ -206,6 +206,7 @@ bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
     s->out = out;
     s->out_slack = pieces_of_a_step(conf);
     s->prefix = prefix_new(engine);
+    s->pieces = sched_pieces_new(sched_out_capacity(conf) + 16);
     sched_pace_init(&s->pace, engine_info(engine), conf->gap_ms);
     s->in = queue_new((size_t)conf->max_waiting + (size_t)conf->max_seqs + 64, false);
     s->active = mem_calloc((size_t)conf->max_seqs, sizeof *s->active);
@@ -221,6 +222,9 @@ bool sched_open(struct sched **sp, struct engine *engine, const struct tok *tok,
         if (tok_is_eog(tok, id))
             s->ends[s->n_ends++] = id;
     buf_init(&s->text, 2 * HELD_TEXT_MAX);
+    buf_reserve(&s->text, 4096);
+    buf_init(&s->chars, HELD_TEXT_MAX);
+    buf_reserve(&s->chars, 4096);
     publish(s);
     if (pthread_create(&s->thread, NULL, engine_thread, s) != 0) {
         s->joined = true;
@@ -259,6 +263,8 @@ void sched_free(struct sched *s)
     mem_free(s->scratch);
     mem_free(s->draws);
     buf_free(&s->text);
+    buf_free(&s->chars);
+    sched_pieces_drop(s->pieces);
     if (s->taken)
         budget_give(s->conf.budget, BUDGET_BUFFERS, s->taken);
     mem_free(s);
@@ -487,6 +493,7 @@ void sched_counts(const struct sched *s, struct sched_counts *out)
         .drafted = v[COUNT_DRAFTED],
         .drafts_true = v[COUNT_DRAFTS_TRUE],
         .forced = v[COUNT_FORCED],
+        .allocations = v[COUNT_ALLOCATIONS],
         .step_us = atomic_load_explicit(&s->step_us, memory_order_relaxed),
     };
 }

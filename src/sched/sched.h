@@ -83,6 +83,11 @@ struct sched_piece {
     int n_listed;
     struct err error; // SCHED_ENDED: code ERR_NONE when all went well
     struct buf text;  // SCHED_TEXT
+    struct {          // the scheduler's own: pieces are used again
+        struct piece_pool *pool;
+        struct sched_piece *next;
+        size_t token_bytes; // room at `tokens`
+    } own;
 };
 
 /* A bound on the model's thinking: when `budget` tokens have been drawn in it and `end` has not
@@ -179,7 +184,7 @@ void sched_cancel(struct sched_job *j);
 /* Leaves the job out of steps, or takes it in again. */
 void sched_pause(struct sched_job *j, bool paused);
 
-void sched_piece_free(struct sched_piece *p);
+void sched_piece_free(struct sched_piece *p); // any thread; also after sched_free
 void *sched_job_arg(const struct sched_job *j);
 const struct sched_stats *sched_job_stats(const struct sched_job *j);
 void sched_job_free(struct sched_job *j);
@@ -195,6 +200,7 @@ struct sched_counts {
     uint64_t drafted, drafts_true;           // tokens that prompt lookup proposed, and was right
     uint64_t forced;                         // tokens taken without being drawn
     uint64_t step_us;                        // all steps together
+    uint64_t allocations; // made in steps: none any more for free text, once all has been used
 };
 void sched_counts(const struct sched *s, struct sched_counts *out);
 uint64_t sched_retry_after_ms(const struct sched *s);

@@ -190,6 +190,7 @@ enum {
     COUNT_DRAFTED,
     COUNT_DRAFTS_TRUE,
     COUNT_FORCED,
+    COUNT_ALLOCATIONS,
     COUNTERS
 };
 
@@ -205,6 +206,7 @@ struct sched {
     struct engine *engine;
     const struct tok *tok;
     struct prefix *prefix;
+    struct piece_pool *pieces;
     struct sched_conf conf;
     size_t taken;      // of the budget
     struct queue *in;  // struct sched_job *, or &wake
@@ -227,7 +229,8 @@ struct sched {
     struct draw *draws; // [max_seqs]
     int32_t *ends;      // ids that end a generation
     size_t n_ends;
-    struct buf text; // scratch
+    struct buf text;  // scratch: of a piece
+    struct buf chars; // scratch: of a token
     struct pace pace;
     double step_units; // of the prompt rows in the step being built
 
@@ -291,6 +294,11 @@ void sched_draw(struct sched *s, struct draw *d, int worker);
 void sched_draw_all(struct sched *s, int n);
 
 /* piece.c */
+/* Pieces that are used again; it lives until the scheduler has dropped it and all pieces are back.
+ * n of them are made at once. */
+struct piece_pool *sched_pieces_new(size_t n);
+void sched_pieces_drop(struct piece_pool *pool);
+size_t sched_piece_bytes(void); // what one holds
 void sched_list_init(struct token_list *l, int n_top);
 void sched_list_fini(struct token_list *l);
 /* A token whose text begins at l->end; d may be NULL. */

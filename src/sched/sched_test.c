@@ -299,6 +299,46 @@ static void sched_tells_where_a_prompt_leaves_the_cache(void **state)
     world_close(&w);
 }
 
+/* Once the buffers have been used, steps take nothing more from the system. */
+static void sched_steps_allocate_nothing(void **state)
+{
+    static const str stops[] = {STR_INIT("never said"), STR_INIT("nor this")};
+    (void)state;
+    struct world w;
+    struct sched_conf sc = sched_conf_default();
+    struct sched_counts before, after;
+    int32_t prompt[128];
+    sc.n_ctx = 512;
+    world_open(&w, sc, 8192);
+    for (int round = 0; round < 3; round++) {
+        struct result r[8];
+        sched_counts(w.sched, &before);
+        for (int i = 0; i < 8; i++) {
+            size_t n = world_prompt(&w, i, prompt);
+            struct sched_request sr = world_request(prompt, n, 150, (uint64_t)(i + 10 * round));
+            if (i % 2) {
+                sr.want_logprobs = true;
+                sr.n_top = 5;
+            }
+            if (i % 3 == 0) {
+                sr.stops = stops;
+                sr.n_stops = COUNT(stops);
+            }
+            sr.n_choices = 1 + i % 2;
+            world_submit(&w, &sr, &r[i]);
+        }
+        world_finish(&w, r, 8);
+        sched_counts(w.sched, &after);
+        for (int i = 0; i < 8; i++) {
+            assert_int_equal(r[i].error.code, ERR_NONE);
+            result_free(&r[i]);
+        }
+        assert_true(after.steps > before.steps + 100);
+    }
+    assert_int_equal(after.allocations, before.allocations);
+    world_close(&w);
+}
+
 static void sched_stop_texts_cut_the_answer(void **state)
 {
     (void)state;
@@ -470,6 +510,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sched_refuses_what_cannot_be),
     cmocka_unit_test(sched_prefixes_are_found_again_by_their_owner),
     cmocka_unit_test(sched_tells_where_a_prompt_leaves_the_cache),
+    cmocka_unit_test(sched_steps_allocate_nothing),
     cmocka_unit_test(sched_stop_texts_cut_the_answer),
     cmocka_unit_test(sched_choices_can_have_seeds_of_their_own),
     cmocka_unit_test(sched_further_tokens_can_end_an_answer),

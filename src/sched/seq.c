@@ -12,10 +12,12 @@ void sched_seq_init(struct seq *q, struct sched_job *j, int choice)
 {
     *q = (struct seq){.job = j, .choice = choice};
     q->state = j->output ? SEQ_REPLAY : choice == 0 ? SEQ_PREFILL : SEQ_WAITS;
-    q->cap_tokens = j->n_prompt + 64;
+    q->cap_tokens = j->n_prompt + j->max_tokens + 1;
     q->tokens = mem_alloc((size_t)q->cap_tokens * sizeof *q->tokens);
     memcpy(q->tokens, j->prompt, (size_t)j->n_prompt * sizeof *q->tokens);
     q->n_tokens = j->n_prompt;
+    q->cap_blocks = q->cap_tokens / ENGINE_BLOCK + 2;
+    q->kv.blocks = mem_alloc((size_t)q->cap_blocks * sizeof *q->kv.blocks);
     tok_stream_init(&q->chars);
     stop_init(&q->stop, j->stops, j->n_stops);
     sched_list_init(&q->list, j->n_top);
@@ -61,7 +63,7 @@ static bool add_block(struct seq *q, int32_t block)
     if (block < 0)
         return false;
     if (q->kv.n_blocks == q->cap_blocks) {
-        q->cap_blocks = q->cap_blocks ? q->cap_blocks * 2 : 8;
+        q->cap_blocks *= 2;
         q->kv.blocks = mem_realloc(q->kv.blocks, (size_t)q->cap_blocks * sizeof *q->kv.blocks);
     }
     q->kv.blocks[q->kv.n_blocks++] = block;
@@ -175,13 +177,12 @@ static void push_token(struct seq *q, int32_t id)
 static void finish(struct sched *s, struct seq *q, enum sched_finish why)
 {
     if (why != SCHED_FINISH_STOP) { // what was held back will become nothing else any more
-        struct buf chars = BUF_INIT(HELD_TEXT_MAX);
-        tok_stream_end(&q->chars, &chars);
-        q->list.end += chars.n;
-        if (stop_feed(&q->stop, buf_as_str(&chars), &s->text))
+        buf_clear(&s->chars);
+        tok_stream_end(&q->chars, &s->chars);
+        q->list.end += s->chars.n;
+        if (stop_feed(&q->stop, buf_as_str(&s->chars), &s->text))
             why = SCHED_FINISH_STOP;
         stop_flush(&q->stop, &s->text);
-        buf_free(&chars);
     }
     sched_send_text(s, q);
     q->state = SEQ_DONE;
@@ -262,11 +263,10 @@ bool sched_seq_accept(struct sched *s, struct seq *q, int32_t id, const struct d
 
     enum sched_finish why = SCHED_FINISH_END;
     if (!end) {
-        struct buf chars = BUF_INIT(HELD_TEXT_MAX);
-        tok_stream_put(&q->chars, tok_piece(s->tok, id, shows(j, id)), &chars);
-        q->list.end += chars.n;
-        why = finish_of_text(s, q, buf_as_str(&chars));
-        buf_free(&chars);
+        buf_clear(&s->chars);
+        tok_stream_put(&q->chars, tok_piece(s->tok, id, shows(j, id)), &s->chars);
+        q->list.end += s->chars.n;
+        why = finish_of_text(s, q, buf_as_str(&s->chars));
     }
     if (why == SCHED_FINISH_NONE)
         sched_send_text(s, q);

@@ -3,6 +3,7 @@
 #include "sched/sched_int.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 #include <assert.h>
 #include <math.h>
@@ -359,7 +360,7 @@ static void take_results(struct sched *s, int n_rows, const float *logits)
         take_draws(s, &s->draws[i]);
 }
 
-bool sched_step(struct sched *s)
+static bool step(struct sched *s)
 {
     for (int a = 0; a < s->n_active; a++)
         for (int c = 0; c < s->active[a]->n_choices; c++) {
@@ -392,4 +393,12 @@ bool sched_step(struct sched *s)
     sched_pace_learn(&s->pace, n_decode, n_rows - n_decode, s->step_units, us);
     take_results(s, n_rows, logits);
     return true;
+}
+
+bool sched_step(struct sched *s)
+{
+    uint64_t before = mem_count();
+    bool any = step(s);
+    sched_count(s, COUNT_ALLOCATIONS, mem_count() - before);
+    return any;
 }

@@ -1,7 +1,8 @@
 /* sched/stop.c - stop texts in streamed text. */
 #include "sched/sched_int.h"
 
-#define HELD_MAX ((size_t)1 << 20)
+#define HELD_MAX   ((size_t)1 << 20)
+#define HELD_USUAL 512 // room for it from the beginning
 
 void stop_init(struct stop_match *m, const str *stops, size_t n_stops)
 {
@@ -9,6 +10,8 @@ void stop_init(struct stop_match *m, const str *stops, size_t n_stops)
     m->n_stops = n_stops;
     m->found = STR("");
     buf_init(&m->held, HELD_MAX);
+    if (n_stops)
+        buf_reserve(&m->held, HELD_USUAL);
 }
 
 void stop_fini(struct stop_match *m)
