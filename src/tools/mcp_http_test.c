@@ -358,6 +358,8 @@ static void check_row(const struct row *row)
     assert_int_equal(s.n_gets, row->n_gets);
     assert_int_equal(s.n_deletes, row->n_deletes);
     http_fetcher_close(f);
+    if (s.stream) // without a watcher it lives until it is answered
+        http_end(s.stream);
     http_close(s.server);
     buf_free(&s.text);
     buf_free(&s.seen);
