@@ -370,8 +370,8 @@ static bool read_text(struct chat_parser *p)
         if (blank == rest.n && blank <= SPACE_MAX && !p->last)
             return false;
         if (blank <= SPACE_MAX && blank < rest.n && strchr(p->format->bare, rest.p[blank])) {
-            chat_take(p, blank);
             begin_calls(p, true);
+            chat_take(p, blank);
             return true;
         }
         p->fresh = false;
@@ -383,12 +383,12 @@ static bool read_text(struct chat_parser *p)
     if (p->cut && p->demanded) // the beginning of a call
         said.n = 0;
     chat_say(p, CHAT_TEXT, said);
-    chat_take(p, at < 0 ? said.n : (size_t)at);
+    chat_take(p, said.n);
     if (at < 0)
         return false;
-    begin_calls(p, false);
+    begin_calls(p, false); // the blanks too are text again if no call follows
     p->opener = which;
-    chat_take(p, strlen(p->format->openers[which]));
+    chat_take(p, (size_t)at - said.n + strlen(p->format->openers[which]));
     return true;
 }
 
