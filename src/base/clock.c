@@ -4,9 +4,10 @@
 #include <stdatomic.h>
 #include <time.h>
 
-static _Atomic bool frozen; // relaxed: tests freeze before they start threads
-static uint64_t frozen_mono_ms;
-static int64_t frozen_unix_ms;
+// Relaxed: tests freeze before they start threads, or need not know when a thread sees it.
+static _Atomic bool frozen;
+static _Atomic uint64_t frozen_mono_ms;
+static _Atomic int64_t frozen_unix_ms;
 
 static uint64_t read_ns(clockid_t id)
 {
@@ -18,7 +19,7 @@ static uint64_t read_ns(clockid_t id)
 uint64_t clock_mono_ns(void)
 {
     if (atomic_load_explicit(&frozen, memory_order_relaxed))
-        return frozen_mono_ms * 1000000u;
+        return atomic_load_explicit(&frozen_mono_ms, memory_order_relaxed) * 1000000u;
     return read_ns(CLOCK_MONOTONIC);
 }
 
@@ -30,14 +31,14 @@ uint64_t clock_mono_ms(void)
 int64_t clock_unix_ms(void)
 {
     if (atomic_load_explicit(&frozen, memory_order_relaxed))
-        return frozen_unix_ms;
+        return atomic_load_explicit(&frozen_unix_ms, memory_order_relaxed);
     return (int64_t)(read_ns(CLOCK_REALTIME) / 1000000u);
 }
 
 void clock_freeze(uint64_t mono_ms, int64_t unix_ms)
 {
-    frozen_mono_ms = mono_ms;
-    frozen_unix_ms = unix_ms;
+    atomic_store_explicit(&frozen_mono_ms, mono_ms, memory_order_relaxed);
+    atomic_store_explicit(&frozen_unix_ms, unix_ms, memory_order_relaxed);
     atomic_store_explicit(&frozen, true, memory_order_relaxed);
 }
 
