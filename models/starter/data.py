@@ -11,7 +11,7 @@ import tokenizer
 LONGEST, SHORTER = 1024, 560     # the longest dialogue learned from; long ones come last, they are slow
 
 
-FIRST, NAME = 3, 2       # how much more the tokens weigh that decide: what kind of answer, which tool, another call?
+FIRST, NAME = 4, 4       # how much more the tokens weigh that decide: what kind of answer, which tool, another call?
 
 
 def encode(tok, d):
