@@ -29,6 +29,9 @@ after(async () => {
     assert.equal(await server.stop(), 0, server.log());
 });
 
+/** The tiny model may add an argument that it was not given. */
+const holds = (got, want) => assert.deepEqual(Object.fromEntries(Object.keys(want).map((k) => [k, got[k]])), want);
+
 const mcp = (label) => ({
     name: 'echo',
     zylonName: 'echo',
@@ -78,7 +81,7 @@ function checkStatus(t, frames) {
         assert.equal(f.name, t.name);
         assert.match(f.tool_call_id, /^call_/);
         assert.equal(f.tool_call_id, status[0].tool_call_id);
-        assert.deepEqual(Object.fromEntries(f.parameters.map((p) => [p.name, p.value])), t.input);
+        holds(Object.fromEntries(f.parameters.map((p) => [p.name, p.value])), t.input);
         assert.deepEqual([f.files, f.message, f.error, f.usage], [null, null, null, null]);
         assert.equal(typeof f.timestamp, 'number');
         assert.ok(!('choices' in f));
@@ -94,7 +97,7 @@ function checkBlocks(t, content) {
     const [use, result, text] = content;
     assert.equal(use.name, t.zylonName);
     assert.match(use.id, /^srvtoolu_[a-zA-Z0-9_]+$/);
-    assert.deepEqual(use.input, t.input);
+    holds(use.input, t.input);
     assert.equal(result.tool_use_id, use.id);
     assert.deepEqual(result.content, [{ type: 'text', text: t.result }]);
     assert.equal(result.is_error, false);
@@ -124,7 +127,7 @@ for (const [name, t] of Object.entries(tools)) {
             ['message_start', 'server_tool_use', 'input_json_delta', 'content_block_stop', 'server_tool_result',
                 'content_block_stop', 'text', 'content_block_stop', 'message_delta', 'message_stop'],
         );
-        assert.deepEqual(outline[2].delta.partial_json_obj, t.input);
+        holds(outline[2].delta.partial_json_obj, t.input);
         assert.deepEqual(outline[4].content_block.content, [{ type: 'text', text: t.result }]);
         assert.equal(outline.at(-2).delta.stop_reason, 'end_turn');
     });

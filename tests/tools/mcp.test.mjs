@@ -101,7 +101,7 @@ const echo = 'Echo "blue tree".';
 
 for (const label of ['stdio', 'http'])
     test(`the reference server's progress is told (${label})`, async () => {
-        const { frames } = await stream(assisted, ask(slowly, [mcp(label, long)]));
+        const { frames } = await stream(assisted, ask(slowly, [mcp(label, long)], { tool_choice: 'required' }));
         const status = statusOf(frames);
         assert.equal(status[0].status, 'STARTED', JSON.stringify(frames));
         assert.equal(status.at(-1).status, 'ENDED', JSON.stringify(status.at(-1)));
@@ -115,7 +115,7 @@ for (const label of ['stdio', 'http'])
     });
 
 test('progress: a comment on the wires that have no event for it, and a number in the log', async () => {
-    const body = { max_tokens: 120, temperature: 0, messages: [{ role: 'user', content: slowly }], mcp_servers: [{ name: 'http', tool_configuration: { allowed_tools: [long] } }] };
+    const body = { max_tokens: 120, temperature: 0, tool_choice: { type: 'any' }, messages: [{ role: 'user', content: slowly }], mcp_servers: [{ name: 'http', tool_configuration: { allowed_tools: [long] } }] };
     const { frames, comments } = await stream('/v1/messages', body);
     assert.ok(comments.some((c) => /^: a call goes on: \{"progress":[1-4],"total":4\}/.test(c)), comments.join('\n'));
     assert.equal(frames.at(-1).event, 'message_stop');
@@ -134,7 +134,7 @@ test('a server that reports without end gets few words of it into the log', asyn
 });
 
 test("a stream that breaks off is taken up again behind its last event, by the reference server's own store", async () => {
-    const { frames } = await stream(assisted, ask(slowly, [mcp('cut', long)]));
+    const { frames } = await stream(assisted, ask(slowly, [mcp('cut', long)], { tool_choice: 'required' }));
     const status = statusOf(frames);
     assert.equal(status.at(-1).status, 'ENDED', JSON.stringify(status.at(-1)));
     assert.match(status.at(-1).result, /Long running operation completed/);
