@@ -20,7 +20,8 @@ import urllib.request
 import generate
 import words as W
 
-PROMISES = {"tool calls": .95, "answers carry the result": .90, "facts": .95, "thinking when and only when enabled": .95,
+PROMISES = {"tool calls": .95, "tool calls, seen tools": .95, "tool calls, unseen tools": .95,
+            "answers carry the result": .90, "facts": .95, "thinking when and only when enabled": .95,
             "names remembered": .90}
 
 

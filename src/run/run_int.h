@@ -136,6 +136,9 @@ void run_announce(struct run *run); // tells all followers
 void runs_call_followers(struct runs *rs);
 
 /* keep.c */
+/* Sees to it that the budget has counted so many bytes for the run; complete runs that are kept go
+ * for it.  ERR_BUSY, with the numbers. */
+MUST_CHECK bool run_charge(struct run *run, size_t bytes, struct err *e);
 void runs_keep(struct run *run);   // complete and nobody's: may be found for a while
 void runs_unkeep(struct run *run); // held again
 void runs_expire(struct runs *rs, bool all);
@@ -222,9 +225,6 @@ MUST_CHECK bool run_bounds(const struct run *run, const struct run_part *p,
 /* log.c */
 /* Numbers and stamps the event, copies its text; its tokens must live in the run's arena already.
  * ERR_LIMIT when the log is full.  Nothing is added to a log that is over. */
-/* Sees to it that the budget has counted so many bytes for the run; complete runs that are kept go
- * for it.  ERR_BUSY, with the numbers. */
-MUST_CHECK bool run_charge(struct run *run, size_t bytes, struct err *e);
 MUST_CHECK bool run_log_add(struct run *run, struct chat_event ev, struct err *e);
 void run_log_fail(struct run *run, const struct err *why);
 
