@@ -144,7 +144,7 @@ test('a queue full of one team has room for another', async () => {
     });
     assert.equal(r.status, 200);
     const { value } = await r.body.getReader().read();
-    assert.match(Buffer.from(value).toString(), /^(: waiting \d+\n\n|data: )/);
+    assert.match(Buffer.from(value).toString(), /^(: (waiting \d+|prompt \d+\/\d+)\n\n|data: )/);
     stop.abort();
     await Promise.allSettled(flood);
 });
