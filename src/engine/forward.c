@@ -111,6 +111,40 @@ static struct part part_of(const struct pass_stage *st, int chunk)
     return c;
 }
 
+/* The matrix that a chunk of a stage begins with; *from: its panel, counted from the matrix's. */
+static const struct kern_mat *first_matrix(const struct pass_stage *st, int *from)
+{
+    switch (st->in) {
+    case IN_ATTN_NORM: {
+        int i = MAT_Q;
+        for (; i < MAT_V && *from >= st->layer->mat[i].n_panels; i++)
+            *from -= st->layer->mat[i].n_panels;
+        return &st->layer->mat[i];
+    }
+    case IN_ATT: return &st->layer->mat[MAT_O];
+    case IN_FFN_NORM: return &st->layer->mat[MAT_GATE];
+    case IN_GATED: return &st->layer->mat[MAT_DOWN];
+    default: return &st->en->w.head;
+    }
+}
+
+void engine_reads(void *arg, int chunk, struct kern_reads *out)
+{
+    const struct pass_stage *st = arg;
+    if (st->n > PASS_FEW || (st->in == IN_OUT_NORM && st->en->pass->n_head >= 0))
+        return; // products of many rows do not wait for weights; chosen panels lie anywhere
+    struct part c = part_of(st, chunk);
+    int from = c.from;
+    const struct kern_mat *m = first_matrix(st, &from);
+    int n = int_max(1, (int)(PASS_READS / (m->panel_lines + m->panel_scales)));
+    n = int_min(n, int_min(c.to - c.from, m->n_panels - from));
+    if (m->scales)
+        out->part[out->n++] = (struct kern_range){m->scales + (size_t)from * m->panel_scales,
+                                                  (ptrdiff_t)((size_t)n * m->panel_scales)};
+    out->part[out->n++] = (struct kern_range){m->lines + (size_t)from * m->panel_lines,
+                                              (ptrdiff_t)((size_t)n * m->panel_lines)};
+}
+
 /* Panels [from, to) of m, for the part's rows, into y (row 0 of the stage, column 0 of m). */
 static void multiply(const struct pass_stage *st, const struct kern_mat *m, const struct part *c,
                      int from, int to, unsigned char *const *act, float *y, int ld)

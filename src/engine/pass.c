@@ -155,6 +155,7 @@ static void add_multiply(struct engine *en, void (*run)(void *, int, int), int i
 {
     struct pass_stage *code = add_phase(en, engine_run_code, il, in);
     struct pass_stage *st = add_phase(en, run, il, in);
+    en->pass->phases[en->pass->n_phases - 1].reads = engine_reads;
     for (int m = from; m <= to; m++) {
         const struct kern_mat *mat = il < en->h.n_layer ? &st->layer->mat[m] : &en->w.head;
         st->acts |= 1u << mat->act;

@@ -12,9 +12,10 @@
 
 #include "engine/engine_int.h"
 
-#define PASS_FEW   4  // rows up to which threads code their inputs themselves
-#define PASS_ACTS  3  // kinds of coded rows (enum kern_act)
-#define PASS_QROWS 16 // query rows of an attention item (or one row's group, if larger)
+#define PASS_FEW   4          // rows up to which threads code their inputs themselves
+#define PASS_ACTS  3          // kinds of coded rows (enum kern_act)
+#define PASS_READS (48 << 10) // bytes of a matrix that are fetched before its phase begins
+#define PASS_QROWS 16         // query rows of an attention item (or one row's group, if larger)
 
 /* What feeds the matrices of a phase. */
 enum pass_input { IN_ATTN_NORM, IN_ATT, IN_FFN_NORM, IN_GATED, IN_OUT_NORM };
@@ -110,6 +111,9 @@ void engine_run_gate_up(void *arg, int chunk, int worker);
 void engine_run_down(void *arg, int chunk, int worker);
 void engine_run_post_ffn(void *arg, int chunk, int worker);
 void engine_run_head(void *arg, int chunk, int worker);
+
+/* What a chunk of a multiplication reads first. */
+void engine_reads(void *arg, int chunk, struct kern_reads *out);
 
 /* Cuts the step's rows into attention tiles and decides whether spans are split. */
 void engine_tile_rows(struct engine *en);

@@ -1,18 +1,27 @@
 /* kern/pool.c - see pool.h.
  *
- * One word drives everything: `work` holds the number of the phase in its high half and the chunks
- * not yet taken in its low half.  A thread takes a chunk by compare-and-swap of the whole word, so
- * one that slept through a phase cannot take a chunk of the next by mistake.
+ * Every thread has a lane: a run of the phase's chunks that it takes in order, so that what it
+ * reads lies in one piece; with none left it helps in the other lanes.  A lane is one word, the
+ * number of the phase in its high half and the chunks not yet taken in its low half.  A chunk is
+ * taken by compare-and-swap of the whole word, so a thread that slept through a phase cannot take a
+ * chunk of the next by mistake.
  *
- * Who sees what.  The caller writes phase, n_chunks and left, then stores `work`; a thread whose
- * compare-and-swap (acquire) succeeds reads what that store released, and none of it changes before
- * `left` is 0.  `left` falls after a chunk is done (release) and the caller waits for 0 (acquire),
- * so all that a phase wrote is seen by the next.
+ * Who sees what.  The caller writes phase, next, n_chunks and left, then stores the lanes; a thread
+ * whose compare-and-swap (acquire) succeeds reads what that store released, and none of it changes
+ * before `left` is 0.  `left` falls after a chunk is done (release) and the caller waits for 0
+ * (acquire), so all that a phase wrote is seen by the next.
  *
- * Who wakes whom.  A worker going to sleep notes `wakes`, raises n_sleeping and looks at `work`
- * once more; the caller stores `work` and then looks at n_sleeping.  These four are sequentially
- * consistent, so at least one of the two sees the other: the worker stays up, or the caller raises
- * `wakes`, upon which the futex does not sleep, or wakes. */
+ * Who wakes whom.  `number` follows the lanes: a worker that found all lanes empty waits until it
+ * differs from what it was before the worker looked.  One going to sleep notes `wakes`, raises
+ * n_sleeping and looks at `number` once more; the caller stores `number` and then looks at
+ * n_sleeping.  These four are sequentially consistent, so at least one of the two sees the other:
+ * the worker stays up, or the caller raises `wakes`, upon which the futex does not sleep, or wakes.
+ *
+ * Fetching ahead.  Memory would idle while threads wait for the last one, and whatever a phase
+ * reads first it would wait for.  So a thread that begins its last chunk asks what it will read
+ * first in the next phase that can tell, fetches the beginning of that, and while it waits the
+ * rest.  It asks while it holds a chunk: afterwards the caller's list may be gone, while addresses
+ * do no harm. */
 #include "kern/pool.h"
 
 #include "base/mem.h"
@@ -29,6 +38,9 @@
 
 #define SPIN_NS     40000 // how long a worker without work stays awake
 #define SPINS_CHECK 64    // pauses between looks at the clock
+#define LINE        64    // bytes of a cache line
+#define LINES_FIRST 192   // fetched before the last chunk,
+#define LINES_SPIN  2     // and at each pause after it
 
 struct worker {
     pthread_t thread;
@@ -36,16 +48,30 @@ struct worker {
     int index;
 };
 
-struct kern_pool {
+struct lane {
     _Alignas(64) _Atomic uint64_t work;
+};
+
+struct kern_pool {
+    _Alignas(64) _Atomic uint32_t number;
     _Alignas(64) _Atomic int left;
     _Alignas(64) _Atomic(const struct kern_phase *) phase;
+    _Atomic(const struct kern_phase *) next; // whose reads may be fetched, or NULL
     _Atomic int n_chunks;
     _Alignas(64) _Atomic uint32_t wakes;
     _Atomic int n_sleeping;
     _Atomic bool closing;
     int n_threads, n_started;
     struct worker *workers; // [n_threads - 1]
+    struct lane *lanes;     // [n_threads]
+    size_t lanes_bytes;
+};
+
+/* What a thread still has to fetch for `phase`. */
+struct ahead {
+    const struct kern_phase *phase; // compared only
+    struct kern_reads reads;
+    int part;
 };
 
 static void relax(void)
@@ -75,32 +101,83 @@ static void futex_wake_all(_Atomic uint32_t *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
 }
 
-// Takes and runs chunks until none is left.
-static void work_off(struct kern_pool *p, int index)
+// The chunks of lane i: [first_of(i), first_of(i + 1)).
+static int first_of(const struct kern_pool *p, int n_chunks, int i)
 {
-    uint64_t word = atomic_load_explicit(&p->work, memory_order_relaxed);
-    while ((uint32_t)word != 0) {
-        if (!atomic_compare_exchange_weak_explicit(&p->work, &word, word - 1, memory_order_acquire,
-                                                   memory_order_relaxed))
+    return (int)((long long)n_chunks * i / p->n_threads);
+}
+
+static void fetch_lines(struct ahead *a, int lines)
+{
+    while (lines > 0 && a->part < a->reads.n) {
+        struct kern_range *r = &a->reads.part[a->part];
+        if (r->bytes <= 0) {
+            a->part++;
             continue;
-        const struct kern_phase *phase = atomic_load_explicit(&p->phase, memory_order_relaxed);
-        int n = atomic_load_explicit(&p->n_chunks, memory_order_relaxed);
-        phase->run(phase->arg, n - (int)(uint32_t)word, index);
-        atomic_fetch_sub_explicit(&p->left, 1, memory_order_release);
-        word = atomic_load_explicit(&p->work, memory_order_relaxed);
+        }
+        __builtin_prefetch(r->at, 0, 2);
+        r->at += LINE;
+        r->bytes -= LINE;
+        lines--;
     }
 }
 
-static bool idle(struct kern_pool *p)
+// Asks what thread `index` reads first in the phase `next`.
+static void look_ahead(struct kern_pool *p, const struct kern_phase *next, int index,
+                       struct ahead *a)
 {
-    return (uint32_t)atomic_load(&p->work) == 0 &&
+    if (next == a->phase)
+        return;
+    *a = (struct ahead){.phase = next};
+    if (!next)
+        return;
+    next->reads(next->arg, first_of(p, next->n_chunks, index), &a->reads);
+    fetch_lines(a, LINES_FIRST);
+}
+
+/* Takes a chunk of a lane; *last: none is left in it. */
+static bool take(struct kern_pool *p, int lane, int *chunk, bool *last)
+{
+    _Atomic uint64_t *work = &p->lanes[lane].work;
+    uint64_t word = atomic_load_explicit(work, memory_order_relaxed);
+    while ((uint32_t)word != 0) {
+        if (!atomic_compare_exchange_weak_explicit(work, &word, word - 1, memory_order_acquire,
+                                                   memory_order_relaxed))
+            continue;
+        int n = atomic_load_explicit(&p->n_chunks, memory_order_relaxed);
+        *chunk = first_of(p, n, lane + 1) - (int)(uint32_t)word;
+        *last = (uint32_t)word == 1;
+        return true;
+    }
+    return false;
+}
+
+// Takes and runs chunks until none is left.
+static void work_off(struct kern_pool *p, int index, struct ahead *a)
+{
+    for (int i = 0; i < p->n_threads; i++) {
+        int lane = (index + i) % p->n_threads, chunk;
+        for (bool last; take(p, lane, &chunk, &last);) {
+            const struct kern_phase *phase = atomic_load_explicit(&p->phase, memory_order_relaxed);
+            if (last && i == 0)
+                look_ahead(p, atomic_load_explicit(&p->next, memory_order_relaxed), index, a);
+            phase->run(phase->arg, chunk, index);
+            atomic_fetch_sub_explicit(&p->left, 1, memory_order_release);
+        }
+    }
+}
+
+static bool idle(struct kern_pool *p, uint32_t seen)
+{
+    return atomic_load(&p->number) == seen &&
            !atomic_load_explicit(&p->closing, memory_order_acquire);
 }
 
-static void wait_for_work(struct kern_pool *p)
+static void wait_for_work(struct kern_pool *p, uint32_t seen, struct ahead *a)
 {
     uint64_t until = 0;
-    for (int spins = 1; idle(p); spins++) {
+    for (int spins = 1; idle(p, seen); spins++) {
+        fetch_lines(a, LINES_SPIN);
         relax();
         if (spins % SPINS_CHECK)
             continue;
@@ -109,11 +186,11 @@ static void wait_for_work(struct kern_pool *p)
         else if (now_ns() > until)
             break;
     }
-    while (idle(p)) {
-        uint32_t seen = atomic_load(&p->wakes);
+    while (idle(p, seen)) {
+        uint32_t wakes = atomic_load(&p->wakes);
         atomic_fetch_add(&p->n_sleeping, 1);
-        if (idle(p))
-            futex_sleep(&p->wakes, seen);
+        if (idle(p, seen))
+            futex_sleep(&p->wakes, wakes);
         atomic_fetch_sub(&p->n_sleeping, 1);
     }
 }
@@ -121,9 +198,11 @@ static void wait_for_work(struct kern_pool *p)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
+    struct ahead ahead = {0};
     while (!atomic_load_explicit(&w->pool->closing, memory_order_acquire)) {
-        work_off(w->pool, w->index);
-        wait_for_work(w->pool);
+        uint32_t seen = atomic_load_explicit(&w->pool->number, memory_order_acquire);
+        work_off(w->pool, w->index, &ahead);
+        wait_for_work(w->pool, seen, &ahead);
     }
     return NULL;
 }
@@ -144,6 +223,12 @@ bool kern_pool_open(struct kern_pool **out, int n_threads, struct err *e)
     if (!p)
         return err_set(e, ERR_LIMIT, "no memory for the thread pool");
     p->n_threads = n_threads;
+    p->lanes_bytes = (size_t)n_threads * sizeof *p->lanes;
+    p->lanes = mem_try(p->lanes_bytes);
+    if (!p->lanes) {
+        kern_pool_close(p);
+        return err_set(e, ERR_LIMIT, "no memory for the thread pool");
+    }
     if (n_threads > 1)
         p->workers = mem_calloc((size_t)n_threads - 1, sizeof *p->workers);
     for (int i = 1; i < n_threads; i++) {
@@ -172,6 +257,7 @@ void kern_pool_close(struct kern_pool *p)
     for (int i = 0; i < p->n_started; i++)
         pthread_join(p->workers[i].thread, NULL);
     mem_free(p->workers);
+    mem_try_free(p->lanes, p->lanes_bytes);
     mem_try_free(p, sizeof *p);
 }
 
@@ -180,37 +266,58 @@ int kern_pool_threads(const struct kern_pool *p)
     return p->n_threads;
 }
 
-static void run_phase(struct kern_pool *p, const struct kern_phase *phase)
+static void run_phase(struct kern_pool *p, const struct kern_phase *phase,
+                      const struct kern_phase *next, struct ahead *a)
 {
     if (p->n_threads == 1 || phase->n_chunks == 1) {
-        for (int i = 0; i < phase->n_chunks; i++)
+        for (int i = 0; i < phase->n_chunks; i++) {
+            if (i == phase->n_chunks - 1)
+                look_ahead(p, next, 0, a);
             phase->run(phase->arg, i, 0);
+        }
         return;
     }
-    uint32_t number = (uint32_t)(atomic_load_explicit(&p->work, memory_order_relaxed) >> 32) + 1;
+    uint32_t number = atomic_load_explicit(&p->number, memory_order_relaxed) + 1;
     atomic_store_explicit(&p->phase, phase, memory_order_relaxed);
+    atomic_store_explicit(&p->next, next, memory_order_relaxed);
     atomic_store_explicit(&p->n_chunks, phase->n_chunks, memory_order_relaxed);
     atomic_store_explicit(&p->left, phase->n_chunks, memory_order_relaxed);
-    atomic_store(&p->work, (uint64_t)number << 32 | (uint32_t)phase->n_chunks);
+    for (int i = 0; i < p->n_threads; i++) {
+        int n = first_of(p, phase->n_chunks, i + 1) - first_of(p, phase->n_chunks, i);
+        atomic_store_explicit(&p->lanes[i].work, (uint64_t)number << 32 | (uint32_t)n,
+                              memory_order_release);
+    }
+    atomic_store(&p->number, number);
     wake_sleepers(p);
-    work_off(p, 0);
+    work_off(p, 0, a);
     for (int spins = 1; atomic_load_explicit(&p->left, memory_order_acquire); spins++) {
+        fetch_lines(a, LINES_SPIN);
         relax();
         if (spins % 1024 == 0) // the one who holds the last chunk may need this very core
             sched_yield();
     }
 }
 
+/* The phase after number i that tells what it reads, or NULL. */
+static const struct kern_phase *next_reader(const struct kern_phase *phases, int n_phases, int i)
+{
+    for (i++; i < n_phases; i++)
+        if (phases[i].reads && phases[i].n_chunks > 0)
+            return &phases[i];
+    return NULL;
+}
+
 bool kern_pool_run(struct kern_pool *p, const struct kern_phase *phases, int n_phases,
                    const _Atomic bool *cancel)
 {
+    struct ahead ahead = {0};
     for (int i = 0; i < n_phases; i++) {
         // set by another thread at any time; nothing is read on the strength of it
         if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
             return false;
         assert(phases[i].n_chunks >= 0);
         if (phases[i].n_chunks > 0)
-            run_phase(p, &phases[i]);
+            run_phase(p, &phases[i], next_reader(phases, n_phases, i), &ahead);
     }
     return true;
 }

@@ -1,5 +1,5 @@
-/* kern/pool_test.c - the thread pool: every chunk once, phases in order, sleepers woken, cancel
- * between phases; and the CPU masks. */
+/* kern/pool_test.c - the thread pool: every chunk once, phases in order, sleepers woken, help for
+ * a thread that is held up, reads asked for in time, cancel between phases; and the CPU masks. */
 #include "kern/pool.h"
 
 #include "kern/cpu.h"
@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -75,6 +76,89 @@ static void pool_runs_every_chunk_once(void **state)
     kern_pool_close(NULL);
 }
 
+/* Chunk 0 ends when all others have: its thread's other chunks must be done by somebody else. */
+static void wait_for_others(void *arg, int chunk, int worker)
+{
+    _Atomic int *done = arg;
+    (void)worker;
+    while (chunk == 0 && atomic_load(done) % CHUNKS != CHUNKS - 1)
+        sched_yield();
+    atomic_fetch_add(done, 1);
+}
+
+static void pool_helps_a_thread_that_is_held_up(void **state)
+{
+    (void)state;
+    static const int threads[] = {2, 3, 64}; // 64: some have no chunks of their own
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        struct kern_pool *p;
+        struct err e;
+        _Atomic int done = 0;
+        assert_true(kern_pool_open(&p, threads[i], &e));
+        const struct kern_phase phase = {wait_for_others, &done, CHUNKS};
+        for (int run = 1; run <= 20; run++) {
+            assert_true(kern_pool_run(p, &phase, 1, NULL));
+            assert_int_equal(atomic_load(&done), run * CHUNKS);
+        }
+        kern_pool_close(p);
+    }
+}
+
+struct reader {
+    _Atomic int asked[CHUNKS]; // by first chunk
+    _Atomic bool begun, late;
+    unsigned char memory[4096];
+};
+
+static void begin(void *arg, int chunk, int worker)
+{
+    struct reader *r = arg;
+    (void)chunk;
+    (void)worker;
+    atomic_store(&r->begun, true);
+}
+
+static void note_reads(void *arg, int chunk, struct kern_reads *out)
+{
+    struct reader *r = arg;
+    atomic_fetch_add(&r->asked[chunk], 1);
+    if (atomic_load(&r->begun))
+        atomic_store(&r->late, true);
+    out->part[out->n++] = (struct kern_range){r->memory, sizeof r->memory};
+}
+
+static void pool_asks_what_is_read_next(void **state)
+{
+    (void)state;
+    struct err e;
+    for (int threads = 1; threads <= 3; threads++) {
+        struct kern_pool *p;
+        struct reader r = {.begun = false};
+        struct job j = {.sum = 0};
+        assert_true(kern_pool_open(&p, threads, &e));
+        const struct kern_phase phases[] = {
+            {count_hits, &j, CHUNKS, NULL}, // asks past the phases that say nothing
+            {sum_hits, &j, 1, NULL},
+            {begin, &r, 0, note_reads}, // skipped, so not asked
+            {begin, &r, 30, note_reads},
+        };
+        int runs = 200;
+        for (int run = 0; run < runs; run++) {
+            atomic_store(&r.begun, false);
+            assert_true(kern_pool_run(p, phases, COUNT(phases), NULL));
+        }
+        assert_false(atomic_load(&r.late));
+        // The caller's own chunks may all be taken by others, but it runs single chunks itself.
+        assert_int_equal(atomic_load(&r.asked[0]), runs);
+        for (int c = 1; c < CHUNKS; c++) {
+            int asked = atomic_load(&r.asked[c]);
+            bool begins_lane = (threads == 2 && c == 15) || (threads == 3 && c % 10 == 0 && c < 30);
+            assert_true(begins_lane ? asked <= runs : asked == 0);
+        }
+        kern_pool_close(p);
+    }
+}
+
 static void pool_stops_between_phases(void **state)
 {
     (void)state;
@@ -130,6 +214,8 @@ static void cpu_masks_have_names(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(pool_runs_every_chunk_once),
+    cmocka_unit_test(pool_helps_a_thread_that_is_held_up),
+    cmocka_unit_test(pool_asks_what_is_read_next),
     cmocka_unit_test(pool_stops_between_phases),
     cmocka_unit_test(pool_refuses_absurd_counts),
     cmocka_unit_test(cpu_masks_have_names),
