@@ -1,6 +1,8 @@
 /* gram/state.c - one sequence under a grammar. */
 #include "gram/gram_int.h"
 
+#define READINGS_USUAL 64 // that a state has room for from the start
+
 static int by_item(const void *a, const void *b)
 {
     const struct item *x = a, *y = b;
@@ -27,6 +29,11 @@ struct gram_state *gram_state_new(const struct gram *g)
     struct gram_state *s = mem_calloc(1, sizeof *s);
     s->g = gram_hold(g);
     walk_init(&s->w, g);
+    s->cap_set = s->cap_next = s->memo_cap = READINGS_USUAL;
+    s->set = mem_alloc(READINGS_USUAL * sizeof *s->set);
+    s->next = mem_alloc(READINGS_USUAL * sizeof *s->next);
+    s->memo_set = mem_alloc(READINGS_USUAL * sizeof *s->memo_set);
+    s->memo = mem_alloc(gram_mask_words(g->vocab->n) * sizeof *s->memo);
     walk_begin(&s->w);
     walk_add(&s->w, g->rules[0].start, 0);
     walk_close(&s->w);

@@ -320,7 +320,40 @@ static void sched_constrained_answers_lose_their_place_and_nothing_else(void **s
     }
 }
 
+/* Once a grammar's tables are made, answers under it take nothing from the system in a step. */
+static void sched_masks_allocate_nothing(void **state)
+{
+    (void)state;
+    struct shop s;
+    struct sched_conf sc = sched_conf_default();
+    struct sched_counts before, after;
+    int32_t prompt[128];
+    sc.n_ctx = 512;
+    shop_open(&s, sc, 8192);
+    for (int round = 0; round < 3; round++) {
+        struct result r[8];
+        sched_counts(s.w.sched, &before);
+        for (int i = 0; i < 8; i++) {
+            size_t n = world_prompt(&s.w, i, prompt);
+            struct sched_request sr = request(prompt, n, 100, i);
+            sr.gram = i % 2 ? s.any : s.object;
+            sr.min_tokens = i % 2 ? 40 : 0;
+            world_submit(&s.w, &sr, &r[i]);
+        }
+        world_finish(&s.w, r, 8);
+        sched_counts(s.w.sched, &after);
+        for (int i = 0; i < 8; i++) {
+            assert_int_equal(r[i].error.code, ERR_NONE);
+            result_free(&r[i]);
+        }
+        assert_true(after.steps > before.steps + 50);
+    }
+    assert_int_equal(after.allocations, before.allocations);
+    shop_close(&s);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(sched_masks_allocate_nothing),
     cmocka_unit_test(sched_constrained_answers_keep_their_form),
     cmocka_unit_test(sched_demanded_answers_end_in_time),
     cmocka_unit_test(sched_what_is_known_is_not_drawn),
