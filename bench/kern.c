@@ -278,46 +278,49 @@ static void bench_type(const struct kern *k, int type)
     }
 }
 
-/* Attention: GMAC/s of one KV head at head dimension 128, by query rows. */
-static void bench_attn(const struct kern *k, enum kern_kv kv)
+#define ATTN_ROWS   32
+#define ATTN_BLOCKS (8 * 16)
+
+/* Attention: GMAC/s of one KV head at head dimension d, by query rows. */
+static void bench_attn(const struct kern *k, enum kern_kv kv, int d)
 {
-    enum { D = 128, BLOCKS = 8 * 16 };
-    static const int rows[] = {1, 2, 4, 8};
+    static const int rows[] = {1, 2, 4, 8, 16, 32};
     const char *name = kv == KERN_KV_F16 ? "f16" : "q8";
-    uint8_t *mem = mem_try(kern_kv_bytes(kv, D) * BLOCKS);
-    float *q = mem_try(sizeof(float) * 8 * D), *acc = mem_try(sizeof(float) * 8 * D);
-    float max[8], sum[8];
-    int lo[8] = {0}, hi[8];
+    size_t floats = (size_t)(ATTN_ROWS * d);
+    uint8_t *mem = mem_try(kern_kv_bytes(kv, d) * ATTN_BLOCKS);
+    float *q = mem_try(sizeof(float) * floats), *acc = mem_try(sizeof(float) * floats);
+    float max[ATTN_ROWS], sum[ATTN_ROWS];
+    int lo[ATTN_ROWS] = {0}, hi[ATTN_ROWS];
     if (!mem || !q || !acc)
         return;
-    for (int i = 0; i < 8 * D; i++)
-        q[i] = (float)(i % 13 - 6) * 0.01f;
-    for (int t = 0; t < 32 * BLOCKS; t++)
-        k->kv_store[kv](mem + (size_t)(t / 32) * kern_kv_bytes(kv, D), t % 32, q + t % 7 * D, q, D);
+    for (size_t i = 0; i < floats; i++)
+        q[i] = (float)((int)i % 13 - 6) * 0.01f;
+    for (int t = 0; t < 32 * ATTN_BLOCKS; t++)
+        k->kv_store[kv](mem + (size_t)(t / 32) * kern_kv_bytes(kv, d), t % 32, q + t % 7 * d, q, d);
+    for (int i = 0; i < ATTN_ROWS; i++)
+        hi[i] = KERN_SPAN;
     for (size_t r = 0; r < COUNT(rows); r++) {
-        double v[64];
-        for (int w = 0; w < 64; w++) {
+        double v[48];
+        for (size_t w = 0; w < COUNT(v); w++) {
             double start = now_s();
-            for (int s = 0; s < BLOCKS / 8; s++) {
+            for (int s = 0; s < ATTN_BLOCKS / 8; s++) {
                 const void *blocks[8];
                 for (int b = 0; b < 8; b++)
-                    blocks[b] = mem + (size_t)(8 * s + b) * kern_kv_bytes(kv, D);
-                for (int i = 0; i < 8; i++)
-                    hi[i] = 256;
-                k->attn_span[kv](q, rows[r], D, blocks, 8, lo, hi, 0, acc, max, sum);
+                    blocks[b] = mem + (size_t)(8 * s + b) * kern_kv_bytes(kv, d);
+                k->attn_span[kv](q, rows[r], d, blocks, 8, lo, hi, 0, acc, max, sum);
             }
             v[w] = now_s() - start;
         }
-        double gmacs = 2.0 * D * 32 * BLOCKS * rows[r] / median(v, 64) * 1e-9;
+        double gmacs = 2.0 * d * 32 * ATTN_BLOCKS * rows[r] / median(v, COUNT(v)) * 1e-9;
         if (opt.json)
-            printf("{\"attention_rows\":%d,\"d\":%d,\"kv\":\"%s\",\"gmac_s\":%.2f}\n", rows[r], D,
+            printf("{\"attention_rows\":%d,\"d\":%d,\"kv\":\"%s\",\"gmac_s\":%.2f}\n", rows[r], d,
                    name, gmacs);
         else
-            printf("attention %s, d %d, %d rows: %.1f GMAC/s\n", name, D, rows[r], gmacs);
+            printf("attention %s, d %d, %d rows: %.1f GMAC/s\n", name, d, rows[r], gmacs);
     }
-    mem_try_free(mem, kern_kv_bytes(kv, D) * BLOCKS);
-    mem_try_free(q, sizeof(float) * 8 * D);
-    mem_try_free(acc, sizeof(float) * 8 * D);
+    mem_try_free(mem, kern_kv_bytes(kv, d) * ATTN_BLOCKS);
+    mem_try_free(q, sizeof(float) * floats);
+    mem_try_free(acc, sizeof(float) * floats);
 }
 
 static bool find_type(str name, int *type)
@@ -425,6 +428,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < opt.n_types; i++)
         bench_type(&k, opt.types[i]);
     for (int kv = 0; kv < KERN_KV_KINDS && opt.attn; kv++)
-        bench_attn(&k, (enum kern_kv)kv);
+        for (int d = 64; d <= 128; d *= 2)
+            bench_attn(&k, (enum kern_kv)kv, d);
     return 0;
 }

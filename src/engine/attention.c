@@ -193,8 +193,9 @@ static void attend_whole(const struct pass_stage *st, int item, struct pass_work
 {
     const struct engine *en = st->en;
     const struct engine_pass *p = en->pass;
-    int local = en->h.local[st->il], kv = item % en->h.n_kv;
-    const struct pass_tile *t = &p->tiles[item / en->h.n_kv];
+    // Head by head: the tiles of one sequence, one after the other, find its keys in the cache.
+    int local = en->h.local[st->il], kv = item / p->n_tiles;
+    const struct pass_tile *t = &p->tiles[item % p->n_tiles];
     size_t d = (size_t)en->h.head_dim, tile_q = (size_t)p->tile_q;
 
     int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS];

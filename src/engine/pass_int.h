@@ -15,7 +15,7 @@
 #define PASS_FEW   4          // rows up to which threads code their inputs themselves
 #define PASS_ACTS  3          // kinds of coded rows (enum kern_act)
 #define PASS_READS (48 << 10) // bytes of a matrix that are fetched before its phase begins
-#define PASS_QROWS 16         // query rows of an attention item (or one row's group, if larger)
+#define PASS_QROWS 32         // query rows of an attention item (or one row's group, if larger)
 
 /* What feeds the matrices of a phase. */
 enum pass_input { IN_ATTN_NORM, IN_ATT, IN_FFN_NORM, IN_GATED, IN_OUT_NORM };

@@ -5,18 +5,29 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define PARTS  (16 / LANES) // vectors that hold the 16 tokens of a key tile
-#define ROWS   4            // query rows that share a pass over the keys and values
+#define BATCH  32           // query rows that share a pass over the keys and values
+#define STRIP  128          // tokens of the values that are made floats at a time
 
 static const uint16_t *key_tile(const void *const *blocks, int tile, int d)
 {
     return (const uint16_t *)blocks[tile / 2] + (size_t)(tile % 2) * 16 * (size_t)d;
 }
 
+INLINE int value_size(enum kern_kv kv)
+{
+    return kv == KERN_KV_F16 ? 2 : 1;
+}
+
 /* Value `at` of token t: its address, in either kind of block. */
 INLINE const void *value_at(enum kern_kv kv, const void *const *blocks, int t, int d, int at)
 {
-    size_t i = (size_t)(KERN_KV_BLOCK + t % 32) * (size_t)d + (size_t)at;
-    return (const unsigned char *)blocks[t / 32] + i * (kv == KERN_KV_F16 ? 2 : 1);
+    return (const char *)blocks[t / 32] + ((KERN_KV_BLOCK + t % 32) * d + at) * value_size(kv);
+}
+
+/* The end of the tokens from t on, up to `to`, that lie in one block. */
+INLINE int block_end(int t, int to)
+{
+    return int_min(to, (t / KERN_KV_BLOCK + 1) * KERN_KV_BLOCK);
 }
 
 INLINE VEC load_values(enum kern_kv kv, const void *p)
@@ -24,23 +35,57 @@ INLINE VEC load_values(enum kern_kv kv, const void *p)
     return kv == KERN_KV_F16 ? vec_half(p) : vec_bytes(p);
 }
 
-/* Scores of `rows` query rows against the key tiles [from, to), `tiles` at a time.  (Here and below
- * one outer loop holds the others, because gcc keeps arrays in registers only where loops over them
- * are inner ones.) */
-INLINE void score(const float *q, int rows, int d, const void *const *blocks, int from, int to,
-                  int tiles, float (*p)[KERN_SPAN])
+/* Query rows of a batch that stand in registers together: they see something, at most GROUP. */
+struct group {
+    int n;
+    const float *q;                 // [n][d]
+    const struct kern_q8_row *code; // [n], the same of q8
+    const int *lo, *hi;             // [n]
+    int from, to;                   // tokens that any of them sees
+    int all_from, all_to;           // tokens that all of them see
+    float (*p)[KERN_SPAN];          // [n]
+    float *acc;                     // [n][d]
+};
+
+/* Calls f with the number of rows as a constant, for loops that are to be unrolled. */
+#define BY_ROWS(n, f)                                                                              \
+    do {                                                                                           \
+        switch (n) {                                                                               \
+        case 1: f(1); break;                                                                       \
+        case 2: f(2); break;                                                                       \
+        case 3: f(3); break;                                                                       \
+        case 4: f(4); break;                                                                       \
+        case 5: f(int_min(5, GROUP)); break;                                                       \
+        case 6: f(int_min(6, GROUP)); break;                                                       \
+        case 7: f(int_min(7, GROUP)); break;                                                       \
+        default: f(GROUP);                                                                         \
+        }                                                                                          \
+    } while (0)
+
+/* Where f16 keys and values come from.  Several groups want them as floats: the first makes them so
+ * on its way and leaves them to the others. */
+enum source { HALVES, HALVES_KEPT, FLOATS };
+
+/* Scores of `rows` query rows against the key tiles [from, to) (and their neighbours up to a
+ * multiple of `tiles`), `tiles` at a time.  floats: those of block from / 2, unless HALVES.
+ * (Here and below one outer loop holds the others, because gcc keeps arrays in registers only where
+ * loops over them are inner ones.) */
+INLINE void score(const float *q, int rows, int d, const void *const *blocks, enum source source,
+                  float *floats, int from, int to, int tiles, float (*p)[KERN_SPAN])
 {
-    for (int tile = from; tile < to; tile += tiles) {
-        VEC s[ROWS][2 * PARTS]; // tiles <= 2
-        const uint16_t *keys[2] = {key_tile(blocks, tile, d), NULL};
-        if (tiles == 2)
-            keys[1] = key_tile(blocks, tile + 1, d);
+    for (int tile = from / tiles * tiles; tile < to; tile += tiles) {
+        VEC s[GROUP][2 * PARTS]; // tiles <= 2, of one block
+        const uint16_t *halves = key_tile(blocks, tile, d);
+        float *kept = source == HALVES ? NULL : floats + tile % 2 * 16 * d;
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 s[r][v] = vec_zero();
         for (int i = 0; i < d; i++)
             for (int v = 0; v < tiles * PARTS; v++) {
-                VEC k = vec_half(keys[v / PARTS] + 16 * i + v % PARTS * LANES);
+                int at = 16 * (v / PARTS * d + i) + v % PARTS * LANES;
+                VEC k = source == FLOATS ? vec_load(kept + at) : vec_half(halves + at);
+                if (source == HALVES_KEPT)
+                    vec_store(kept + at, k);
                 for (int r = 0; r < rows; r++)
                     s[r][v] = vec_fma(vec_set1(q[r * d + i]), k, s[r][v]);
             }
@@ -50,65 +95,66 @@ INLINE void score(const float *q, int rows, int d, const void *const *blocks, in
     }
 }
 
-INLINE void score_f16(const float *q, int rows, int d, const void *const *blocks, int from, int to,
-                      float (*p)[KERN_SPAN])
+/* Scores of coded query rows against key tiles of q8 blocks, as above. */
+INLINE void score_coded(const struct kern_q8_row *q, int rows, int d, const void *const *blocks,
+                        int from, int to, int tiles, float (*p)[KERN_SPAN])
 {
-    int tiles = rows <= 2 ? 2 : TILES; // as many as the registers hold
-    int last = from + (to - from) / tiles * tiles;
-    switch (rows) {
-    case 1:
-        score(q, 1, d, blocks, from, last, 2, p);
-        score(q, 1, d, blocks, last, to, 1, p);
-        break;
-    case 2:
-        score(q, 2, d, blocks, from, last, 2, p);
-        score(q, 2, d, blocks, last, to, 1, p);
-        break;
-    case 3:
-        score(q, 3, d, blocks, from, last, TILES, p);
-        score(q, 3, d, blocks, last, to, 1, p);
-        break;
-    default: score(q, 4, d, blocks, from, last, TILES, p); score(q, 4, d, blocks, last, to, 1, p);
-    }
-}
-
-/* Scores of `rows` coded query rows against the key tiles [from, to) of q8 blocks. */
-INLINE void score_tiles_q8(const struct kern_q8_row *q, int rows, int d, const void *const *blocks,
-                           int from, int to, float (*p)[KERN_SPAN])
-{
-    for (int tile = from; tile < to; tile++) {
-        IVEC s[ROWS][PARTS];
+    for (int tile = from / tiles * tiles; tile < to; tile += tiles) {
+        IVEC s[GROUP][2 * PARTS];
         const uint8_t *block = blocks[tile / 2];
         const uint8_t *keys = block + (size_t)(tile % 2) * 16 * (size_t)d;
         const float *scales = kern_q8_scales(block, d) + tile % 2 * 16;
         for (int r = 0; r < rows; r++)
-            for (int v = 0; v < PARTS; v++)
+            for (int v = 0; v < tiles * PARTS; v++)
                 s[r][v] = ivec_set1(Q_OFFSET ? -128 * q[r].sum : 0);
         for (int i = 0; i < d; i += 4)
-            for (int v = 0; v < PARTS; v++) {
-                QKEY k = qkey_load(keys + 16 * i + 4 * LANES * v);
+            for (int v = 0; v < tiles * PARTS; v++) {
+                QKEY k = qkey_load(keys + 16 * (v / PARTS * d + i) + 4 * LANES * (v % PARTS));
                 for (int r = 0; r < rows; r++)
                     s[r][v] = qkey_dot(s[r][v], k, q[r].codes + i);
             }
         for (int r = 0; r < rows; r++)
-            for (int v = 0; v < PARTS; v++)
+            for (int v = 0; v < tiles * PARTS; v++)
                 vec_store(p[r] + 16 * tile + v * LANES,
                           vec_mul(vec_mul(vec_from_int(s[r][v]), vec_load(scales + v * LANES)),
                                   vec_set1(q[r].d)));
     }
 }
 
-static void score_q8(const float *q, int rows, int d, const void *const *blocks, int from, int to,
-                     float (*p)[KERN_SPAN])
+/* Tiles at once: as many as the registers hold. */
+#define SCORE_TILES(rows) ((rows) <= 2 ? 2 : TILES)
+#define SCORE(rows)       score(g->q, rows, d, blocks, HALVES, NULL, from, to, SCORE_TILES(rows), g->p)
+#define SCORE_KEPT(rows)                                                                           \
+    score(g->q, rows, d, blocks, HALVES_KEPT, floats, from, to, SCORE_TILES(rows), g->p)
+#define SCORE_FLOATS(rows)                                                                         \
+    score(g->q, rows, d, blocks, FLOATS, floats, from, to, SCORE_TILES(rows), g->p)
+#define SCORE_CODED(rows) score_coded(g->code, rows, d, blocks, from, to, SCORE_TILES(rows), g->p)
+
+static void score_group(enum kern_kv kv, const struct group *g, int d, const void *const *blocks)
 {
-    struct kern_q8_row coded[ROWS];
-    for (int r = 0; r < rows; r++)
-        Q8_CODE(q + r * d, d, &coded[r]);
-    switch (rows) {
-    case 1: score_tiles_q8(coded, 1, d, blocks, from, to, p); break;
-    case 2: score_tiles_q8(coded, 2, d, blocks, from, to, p); break;
-    case 3: score_tiles_q8(coded, 3, d, blocks, from, to, p); break;
-    default: score_tiles_q8(coded, 4, d, blocks, from, to, p);
+    int from = g->from / 16, to = (g->to + 15) / 16;
+    if (kv == KERN_KV_Q8)
+        BY_ROWS(g->n, SCORE_CODED);
+    else
+        BY_ROWS(g->n, SCORE);
+}
+
+/* The same for several groups over f16 blocks, block by block. */
+static void score_groups(const struct group *groups, int n, int d, const void *const *blocks)
+{
+    _Alignas(64) float floats[KERN_KV_BLOCK * KERN_HEAD_MAX];
+    for (int from = 0; from < KERN_SPAN / 16; from += 2) {
+        bool kept = false;
+        int to = from + 2;
+        for (const struct group *g = groups; g < groups + n; g++) {
+            if (g->from >= 16 * to || g->to <= 16 * from)
+                continue;
+            if (kept)
+                BY_ROWS(g->n, SCORE_FLOATS);
+            else
+                BY_ROWS(g->n, SCORE_KEPT);
+            kept = true;
+        }
     }
 }
 
@@ -121,136 +167,260 @@ static void scale_values(float *p, int lo, int hi, const void *const *blocks, in
     }
 }
 
-/* From scores to exponentials: p [256] in place, for tokens [lo, hi) of one row. */
-static void softmax(float *p, int lo, int hi, float softcap, float *max, float *sum)
+/* The greatest score of tokens [lo, hi) of one row; the others of their tiles become -infinity. */
+INLINE float greatest(float *p, int lo, int hi, float softcap)
 {
-    int from = lo / 16 * 16;
-    VEC top = vec_set1(-INFINITY), lanes[PARTS];
-    float tops[LANES], m = -INFINITY;
-    for (int t = from; t < hi; t += LANES) {
-        VEC s = vec_load(p + t);
-        if (softcap > 0)
-            s = vec_mul(vec_set1(softcap), vec_tanh(vec_div(s, vec_set1(softcap))));
-        if (t < lo || t + LANES > hi)
-            s = vec_window(s, lo - t, hi - t); // -infinity outside
-        vec_store(p + t, s);
-        top = vec_max(s, top);
-    }
-    vec_store(tops, top);
-    for (int i = 0; i < LANES; i++)
-        m = tops[i] > m ? tops[i] : m;
-    m += 0.0f; // not -0
+    VEC top[PARTS];
+    for (int v = 0; v < PARTS; v++)
+        top[v] = vec_set1(-INFINITY);
+    for (int t = lo / 16 * 16; t < hi; t += 16)
+        for (int v = 0; v < PARTS; v++) {
+            int at = t + v * LANES;
+            VEC s = vec_load(p + at);
+            if (softcap > 0)
+                s = vec_mul(vec_set1(softcap), vec_tanh(vec_div(s, vec_set1(softcap))));
+            if (at < lo || at + LANES > hi)
+                s = vec_window(s, lo - at, hi - at);
+            vec_store(p + at, s);
+            top[v] = vec_max(s, top[v]); // which a NaN never gets into
+        }
+    for (int v = 1; v < PARTS; v++)
+        top[0] = vec_max(top[0], top[v]);
+    return vec_top(top[0]) + 0.0f; // not -0
+}
+
+/* From scores to exponentials, in place; returns their sum. */
+INLINE float exponentials(float *p, int lo, int hi, float max)
+{
+    VEC lanes[PARTS];
     for (int v = 0; v < PARTS; v++)
         lanes[v] = vec_zero();
-    for (int t = from; t < hi; t += LANES) {
-        VEC e = vec_exp(vec_sub(vec_load(p + t), vec_set1(m)));
-        vec_store(p + t, e);
-        int v = t / LANES % PARTS;
-        lanes[v] = vec_add(lanes[v], e);
-    }
-    *max = m;
-    *sum = vec_sum16(lanes);
+    for (int t = lo / 16 * 16; t < hi; t += 16)
+        for (int v = 0; v < PARTS; v++) {
+            VEC e = vec_exp(vec_sub(vec_load(p + t + v * LANES), vec_set1(max)));
+            vec_store(p + t + v * LANES, e);
+            lanes[v] = vec_add(lanes[v], e);
+        }
+    return vec_sum16(lanes);
+}
+
+/* Of n rows p [n][256].  First all maxima: nothing else waits for them then. */
+static void softmax(float (*p)[KERN_SPAN], int n, const int *lo, const int *hi, float softcap,
+                    float *max, float *sum)
+{
+    for (int r = 0; r < n; r++)
+        max[r] = greatest(p[r], lo[r], hi[r], softcap);
+    for (int r = 0; r < n; r++)
+        sum[r] = exponentials(p[r], lo[r], hi[r], max[r]);
 }
 
 /* acc [rows][d] += p times values over tokens [from, to), columns [at, end), n vectors at a time;
  * returns the first column left over. */
-INLINE int mix(enum kern_kv kv, float (*const *p)[KERN_SPAN], int rows, int d,
-               const void *const *blocks, int from, int to, int at, int n, float *const *acc)
+INLINE int mix(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d, const void *const *blocks,
+               int from, int to, int at, int n, float *acc)
 {
+    const int size = value_size(kv);
     for (; at + n * LANES <= d; at += n * LANES) {
-        VEC s[ROWS][8];
+        VEC s[GROUP][8];
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < n; v++)
-                s[r][v] = vec_load(acc[r] + at + v * LANES);
-        for (int t = from; t < to; t++) {
-            for (int v = 0; v < n; v++) {
-                VEC value = load_values(kv, value_at(kv, blocks, t, d, at + v * LANES));
-                for (int r = 0; r < rows; r++)
-                    s[r][v] = vec_fma(vec_set1((*p[r])[t]), value, s[r][v]);
-            }
+                s[r][v] = vec_load(acc + r * d + at + v * LANES);
+        for (int t = from; t < to;) {
+            const char *value = value_at(kv, blocks, t, d, at);
+            int end = block_end(t, to);
+            for (; t < end; t++, value += d * size)
+                for (int v = 0; v < n; v++) {
+                    VEC x = load_values(kv, value + v * LANES * size);
+                    for (int r = 0; r < rows; r++)
+                        s[r][v] = vec_fma(vec_set1(p[r][t]), x, s[r][v]);
+                }
         }
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < n; v++)
-                vec_store(acc[r] + at + v * LANES, s[r][v]);
+                vec_store(acc + r * d + at + v * LANES, s[r][v]);
     }
     return at;
 }
 
-INLINE void mix_rows(enum kern_kv kv, float (*const *p)[KERN_SPAN], int rows, int d,
-                     const void *const *blocks, int from, int to, float *const *acc)
+/* The columns [at, d) that fill no vector. */
+static void mix_rest(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d,
+                     const void *const *blocks, int from, int to, int at, float *acc)
 {
-    const int wide = rows == 1 ? 8 : rows == 2 ? 4 : WIDE;
-    int at = 0;
-    if (from >= to)
-        return;
-    at = mix(kv, p, rows, d, blocks, from, to, at, wide, acc);
-    at = mix(kv, p, rows, d, blocks, from, to, at, 1, acc);
     for (; at < d; at++) // d is a multiple of 8
         for (int r = 0; r < rows; r++)
             for (int t = from; t < to; t++) {
                 const void *value = value_at(kv, blocks, t, d, at);
                 float v = kv == KERN_KV_F16 ? f16_to_f32(*(const uint16_t *)value)
                                             : (float)*(const int8_t *)value;
-                acc[r][at] = fmaf((*p[r])[t], v, acc[r][at]);
+                acc[r * d + at] = fmaf(p[r][t], v, acc[r * d + at]);
             }
 }
 
-/* Rows that see something, at most ROWS of them. */
-struct rows {
-    int n;
-    const float *q;
-    const int *lo, *hi;
-    float *acc, *max, *sum;
-};
-
-INLINE void mix_all(enum kern_kv kv, const struct rows *g, int d, const void *const *blocks,
-                    float (*scores)[KERN_SPAN])
+INLINE void mix_rows(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d,
+                     const void *const *blocks, int from, int to, float *acc)
 {
-    float(*p[ROWS])[KERN_SPAN], *acc[ROWS];
-    int from = 0, to = KERN_SPAN;
-    for (int r = 0; r < g->n; r++) {
-        p[r] = &scores[r];
-        acc[r] = g->acc + (size_t)r * (size_t)d;
-        memset(acc[r], 0, (size_t)d * sizeof *acc[r]);
-        from = int_max(from, g->lo[r]);
-        to = int_min(to, g->hi[r]);
-    }
-    if (g->n == 1 || from >= to) {
-        for (int r = 0; r < g->n; r++)
-            mix_rows(kv, p + r, 1, d, blocks, g->lo[r], g->hi[r], acc + r);
+    const int wide = rows == 1 ? 8 : rows == 2 ? 4 : rows <= 4 ? WIDE : 2;
+    if (from >= to)
         return;
-    }
-    // what all see together, and before and after it what each sees alone
-    for (int r = 0; r < g->n; r++)
-        mix_rows(kv, p + r, 1, d, blocks, g->lo[r], from, acc + r);
-    switch (g->n) {
-    case 2: mix_rows(kv, p, 2, d, blocks, from, to, acc); break;
-    case 3: mix_rows(kv, p, 3, d, blocks, from, to, acc); break;
-    default: mix_rows(kv, p, 4, d, blocks, from, to, acc);
-    }
-    for (int r = 0; r < g->n; r++)
-        mix_rows(kv, p + r, 1, d, blocks, to, g->hi[r], acc + r);
+    int at = mix(kv, p, rows, d, blocks, from, to, 0, wide, acc);
+    at = mix(kv, p, rows, d, blocks, from, to, at, 1, acc);
+    mix_rest(kv, p, rows, d, blocks, from, to, at, acc);
 }
 
-INLINE void attend(enum kern_kv kv, const struct rows *g, int d, const void *const *blocks,
-                   float softcap)
+/* One strip of values for a group: tokens [from, to), n vectors of columns from `at` on; floats:
+ * the same, token by token. */
+INLINE void mix_strip(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d,
+                      const void *const *blocks, enum source source, float *floats, int from,
+                      int to, int at, int n, float *acc)
 {
-    _Alignas(64) float p[ROWS][KERN_SPAN];
-    int from = KERN_SPAN, to = 0;
-    for (int r = 0; r < g->n; r++) {
-        from = int_min(from, g->lo[r]);
-        to = int_max(to, g->hi[r]);
+    const int size = value_size(kv);
+    VEC s[GROUP][2]; // n <= 2
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < n; v++)
+            s[r][v] = vec_load(acc + r * d + at + v * LANES);
+    for (int t = from; t < to;) {
+        const char *value = source == FLOATS ? NULL : value_at(kv, blocks, t, d, at);
+        int end = source == FLOATS ? to : block_end(t, to);
+        for (; t < end; t++, value += source == FLOATS ? 0 : d * size, floats += n * LANES)
+            for (int v = 0; v < n; v++) {
+                VEC x = source == FLOATS ? vec_load(floats + v * LANES)
+                                         : load_values(kv, value + v * LANES * size);
+                if (source == HALVES_KEPT)
+                    vec_store(floats + v * LANES, x);
+                for (int r = 0; r < rows; r++)
+                    s[r][v] = vec_fma(vec_set1(p[r][t]), x, s[r][v]);
+            }
     }
-    if (kv == KERN_KV_F16)
-        score_f16(g->q, g->n, d, blocks, from / 16, (to + 15) / 16, p);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < n; v++)
+            vec_store(acc + r * d + at + v * LANES, s[r][v]);
+}
+
+#define MIX(rows) mix_rows(kv, g->p, rows, d, blocks, g->all_from, g->all_to, g->acc)
+#define MIX_KEPT(rows)                                                                             \
+    mix_strip(kv, g->p, rows, d, blocks, HALVES_KEPT, floats, from, to, at, n, g->acc)
+#define MIX_FLOATS(rows)                                                                           \
+    mix_strip(kv, g->p, rows, d, blocks, FLOATS, values, first, last, at, n, g->acc)
+
+/* Tokens that some rows of the group see and others do not. */
+INLINE void mix_alone(enum kern_kv kv, const struct group *g, int d, const void *const *blocks,
+                      bool before)
+{
+    for (int r = 0; r < g->n; r++)
+        mix_rows(kv, g->p + r, 1, d, blocks, before ? g->lo[r] : g->all_to,
+                 before ? int_min(g->all_from, g->hi[r]) : g->hi[r], g->acc + r * d);
+}
+
+static void mix_group(enum kern_kv kv, const struct group *g, int d, const void *const *blocks)
+{
+    BY_ROWS(g->n, MIX);
+}
+
+/* Tokens [from, to), no more than a strip, and columns [at, at + n vectors) for several groups. */
+INLINE void mix_columns(enum kern_kv kv, const struct group *groups, int n_groups, int d,
+                        const void *const *blocks, int from, int to, int at, int n)
+{
+    _Alignas(64) float floats[STRIP * 2 * LANES];
+    const struct group *lead = NULL; // sees all of it
+    for (const struct group *g = groups; g < groups + n_groups && !lead; g++)
+        if (g->all_from <= from && g->all_to >= to)
+            lead = g;
+    if (lead) {
+        const struct group *g = lead;
+        BY_ROWS(g->n, MIX_KEPT);
+    } else {
+        for (int t = from; t < to; t++)
+            for (int v = 0; v < n; v++)
+                vec_store(floats + ((t - from) * n + v) * LANES,
+                          load_values(kv, value_at(kv, blocks, t, d, at + v * LANES)));
+    }
+    for (const struct group *g = groups; g < groups + n_groups; g++) {
+        int first = int_max(g->all_from, from), last = int_min(g->all_to, to);
+        float *values = floats + (first - from) * n * LANES;
+        if (g != lead && first < last)
+            BY_ROWS(g->n, MIX_FLOATS);
+    }
+}
+
+static void mix_groups(enum kern_kv kv, const struct group *groups, int n, int d,
+                       const void *const *blocks)
+{
+    int from = KERN_SPAN, to = 0, at = 0;
+    for (const struct group *g = groups; g < groups + n; g++)
+        if (g->all_from < g->all_to) {
+            from = int_min(from, g->all_from);
+            to = int_max(to, g->all_to);
+        }
+    for (; at + LANES <= d; at += 2 * LANES)
+        for (int begin = from; begin < to; begin += STRIP) {
+            int end = int_min(begin + STRIP, to);
+            if (at + 2 * LANES <= d)
+                mix_columns(kv, groups, n, d, blocks, begin, end, at, 2);
+            else
+                mix_columns(kv, groups, n, d, blocks, begin, end, at, 1);
+        }
+    at = d / LANES * LANES;
+    for (const struct group *g = groups; g < groups + n; g++)
+        mix_rest(kv, g->p, g->n, d, blocks, g->all_from, g->all_to, at, g->acc);
+}
+
+/* Cuts n rows, n <= BATCH, into groups of about the same size; returns how many. */
+static int make_groups(struct group *groups, const float *q, const struct kern_q8_row *code, int n,
+                       int d, const int *lo, const int *hi, float (*p)[KERN_SPAN], float *acc)
+{
+    int n_groups = (n + GROUP - 1) / GROUP;
+    for (int i = 0, row = 0; i < n_groups; i++) {
+        struct group *g = &groups[i];
+        *g = (struct group){.n = (n - row) / (n_groups - i),
+                            .q = q + row * d,
+                            .code = code + row,
+                            .lo = lo + row,
+                            .hi = hi + row,
+                            .from = KERN_SPAN,
+                            .all_to = KERN_SPAN,
+                            .p = p + row,
+                            .acc = acc + row * d};
+        for (int r = 0; r < g->n; r++) {
+            g->from = int_min(g->from, g->lo[r]);
+            g->to = int_max(g->to, g->hi[r]);
+            g->all_from = int_max(g->all_from, g->lo[r]);
+            g->all_to = int_min(g->all_to, g->hi[r]);
+        }
+        if (g->all_from > g->all_to) // nothing: all that they see comes before
+            g->all_from = g->all_to = KERN_SPAN;
+        row += g->n;
+    }
+    return n_groups;
+}
+
+/* n rows, each of which sees something. */
+INLINE void attend(enum kern_kv kv, const float *q, int n, int d, const void *const *blocks,
+                   const int *lo, const int *hi, float softcap, float *acc, float *max, float *sum)
+{
+    _Alignas(64) float p[BATCH][KERN_SPAN];
+    struct kern_q8_row code[BATCH];
+    struct group groups[BATCH];
+    if (kv == KERN_KV_Q8)
+        for (int r = 0; r < n; r++)
+            Q8_CODE(q + r * d, d, &code[r]);
+    int n_groups = make_groups(groups, q, code, n, d, lo, hi, p, acc);
+    if (kv == KERN_KV_F16 && n_groups > 1)
+        score_groups(groups, n_groups, d, blocks);
     else
-        score_q8(g->q, g->n, d, blocks, from / 16, (to + 15) / 16, p);
-    for (int r = 0; r < g->n; r++) {
-        softmax(p[r], g->lo[r], g->hi[r], softcap, g->max + r, g->sum + r);
-        if (kv == KERN_KV_Q8)
-            scale_values(p[r], g->lo[r], g->hi[r], blocks, d);
-    }
-    mix_all(kv, g, d, blocks, p);
+        for (int i = 0; i < n_groups; i++)
+            score_group(kv, &groups[i], d, blocks);
+    softmax(p, n, lo, hi, softcap, max, sum);
+    for (int r = 0; r < n && kv == KERN_KV_Q8; r++)
+        scale_values(p[r], lo[r], hi[r], blocks, d);
+    memset(acc, 0, (size_t)n * (size_t)d * sizeof *acc);
+    for (int i = 0; i < n_groups; i++)
+        mix_alone(kv, &groups[i], d, blocks, true);
+    if (n_groups > 1)
+        mix_groups(kv, groups, n_groups, d, blocks);
+    else
+        mix_group(kv, groups, d, blocks);
+    for (int i = 0; i < n_groups; i++)
+        mix_alone(kv, &groups[i], d, blocks, false);
 }
 
 INLINE void attend_rows(enum kern_kv kv, const float *q, int n_q, int d, const void *const *blocks,
@@ -258,18 +428,19 @@ INLINE void attend_rows(enum kern_kv kv, const float *q, int n_q, int d, const v
                         float *sum)
 {
     for (int i = 0; i < n_q;) {
-        struct rows g = {0, q + i * d, lo + i, hi + i, acc + i * d, max + i, sum + i};
-        while (g.n < ROWS && i + g.n < n_q && g.lo[g.n] < g.hi[g.n])
-            g.n++;
-        if (g.n == 0) { // this one sees nothing
-            memset(g.acc, 0, (size_t)d * sizeof *g.acc);
-            *g.max = -INFINITY;
-            *g.sum = 0;
-            i++;
-            continue;
+        int n = 0;
+        while (n < BATCH && i + n < n_q && lo[i + n] < hi[i + n])
+            n++;
+        if (n > 0) {
+            attend(kv, q + i * d, n, d, blocks, lo + i, hi + i, softcap, acc + i * d, max + i,
+                   sum + i);
+        } else { // this one sees nothing
+            memset(acc + i * d, 0, (size_t)d * sizeof *acc);
+            max[i] = -INFINITY;
+            sum[i] = 0;
+            n = 1;
         }
-        attend(kv, &g, d, blocks, softcap);
-        i += g.n;
+        i += n;
     }
 }
 

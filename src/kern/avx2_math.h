@@ -143,6 +143,15 @@ static inline VEC vec_window(VEC v, int from, int to)
     return _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), v, _mm256_castsi256_ps(in));
 }
 
+/* The greatest lane; none is a NaN. */
+static inline float vec_top(VEC v)
+{
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    q = _mm_max_ss(q, _mm_movehdup_ps(q));
+    return _mm_cvtss_f32(q);
+}
+
 /* Eight floats as f16. */
 static inline void store_halves8(uint16_t *out, const float *x)
 {

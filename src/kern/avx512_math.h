@@ -79,6 +79,12 @@ static inline VEC vec_window(VEC v, int from, int to)
     return _mm512_mask_blend_ps(in, _mm512_set1_ps(-INFINITY), v);
 }
 
+/* The greatest lane; none is a NaN. */
+static inline float vec_top(VEC v)
+{
+    return _mm512_reduce_max_ps(v);
+}
+
 /* 16 lanes, summed as lane i + i + 8, + 4, + 2, + 1. */
 static inline float vec_sum16(const VEC *lanes)
 {
@@ -115,12 +121,8 @@ static inline VEC vec_exp(VEC x)
     p = vec_fma(p, r, _mm512_set1_ps(EXP_C3));
     p = vec_fma(p, r, _mm512_set1_ps(EXP_C2));
     p = vec_add(vec_fma(p, vec_mul(r, r), r), _mm512_set1_ps(1.0f));
-    __m512i i = _mm512_sub_epi32(_mm512_castps_si512(t), _mm512_castps_si512(magic));
-    __m512i half = _mm512_srai_epi32(i, 1), rest = _mm512_sub_epi32(i, half);
-    const __m512i bias = _mm512_set1_epi32(127);
-    half = _mm512_slli_epi32(_mm512_add_epi32(half, bias), 23);
-    rest = _mm512_slli_epi32(_mm512_add_epi32(rest, bias), 23);
-    return vec_mul(vec_mul(p, _mm512_castsi512_ps(half)), _mm512_castsi512_ps(rest));
+    // times 2^n, rounded once: the two factors of kern_exp round only in the second product
+    return _mm512_scalef_ps(p, n);
 }
 
 static inline VEC vec_tanh(VEC x)

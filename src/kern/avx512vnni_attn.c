@@ -6,7 +6,8 @@
 #include "kern/avx512_math.h"
 #include "kern/q8_avx512.h"
 
-#define TILES 2
+#define GROUP 8 // query rows in registers
+#define TILES 2 // key tiles at once for three query rows and more
 #define WIDE  4 // vectors of an output at once for 3 and 4 query rows
 #define ATTN_Q8_ONLY
 

@@ -6,7 +6,8 @@
 #include "kern/avx2_math.h"
 #include "kern/q8_avx2.h"
 
-#define TILES 1
+#define GROUP 6 // query rows in registers
+#define TILES 1 // key tiles at once for three query rows and more
 #define WIDE  2 // vectors of an output at once for 3 and 4 query rows
 #define ATTN_Q8_ONLY
 

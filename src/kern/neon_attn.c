@@ -5,7 +5,8 @@
 
 #include "kern/neon_math.h"
 
-#define TILES    1 // key tiles at once for 3 and 4 query rows
+#define GROUP    4 // query rows in registers
+#define TILES    1 // key tiles at once for three query rows and more
 #define WIDE     4 // vectors of an output at once for 3 and 4 query rows
 #define IVEC     int32x4_t
 #define QKEY     int8x16_t

@@ -71,6 +71,12 @@ static inline VEC vec_min(VEC a, VEC b)
     return vbslq_f32(vcltq_f32(a, b), a, b);
 }
 
+/* The greatest lane; none is a NaN. */
+static inline float vec_top(VEC v)
+{
+    return vmaxvq_f32(v);
+}
+
 /* Lanes [from, to) of v; the others -infinity. */
 static inline VEC vec_window(VEC v, int from, int to)
 {
