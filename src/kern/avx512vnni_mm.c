@@ -10,13 +10,11 @@
 
 #if defined(__AVX512VNNI__)
 
-#include "kern/f16.h"
-
+#include "kern/avx512_unpack.h"
 #include "kern/avx512vnni_dots.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#define TILE   12 // most tokens at once
-#define FUSED  12 // most tokens of the fused path
+#define TILE  12 // most tokens at once
+#define FUSED 12 // most tokens of the fused path
 
 /* Bytes between a line in use and the lines fetched: into the second-level cache from far, which
  * covers the way from memory with more lines on their way than the first level can wait for, and
@@ -24,77 +22,6 @@
 #define FAR          4096
 #define NEAR         768
 #define SCALES_AHEAD 640
-
-// s += dot products of two pairs of 16-bit numbers, for each row
-INLINE __m512i dot2(__m512i s, __m512i w, const void *x)
-{
-    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(s) : "v"(w), "m"(*(const int32_t *)x));
-    return s;
-}
-
-INLINE __m512i splat(const int32_t *p)
-{
-    return _mm512_set1_epi32(*p);
-}
-
-INLINE __m512 halves(const uint8_t *p)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
-
-INLINE void store_rows(const struct kern_mat *m, int panel, float *y, size_t y_stride, int t,
-                       __m512 v)
-{
-    int rows = m->rows - 16 * panel;
-    __mmask16 mask = (__mmask16)(rows >= 16 ? 0xffff : (1u << rows) - 1);
-    _mm512_mask_storeu_ps(y + (size_t)t * y_stride + 16 * (size_t)panel, mask, v);
-}
-
-/* What a type is made of; constants wherever these functions are expanded. */
-struct shape {
-    int low, high, table, raise; // of its codes
-    int offset;                  // Q32 shapes
-    int mins;
-    int groups; // of 4 columns in a block: 8, or 4 for blocks of 16
-    int e8m0;
-};
-
-/* Codes of group g of 32 columns. */
-INLINE __m512i unpack(const struct shape sh, const uint8_t *lines, int g, __m512i table)
-{
-    int line = sh.low == 2 ? g / 4 : g % sh.low,
-        shift = sh.low == 2 ? g % 4 * 2 : g / sh.low * sh.low;
-    const uint8_t *highs = lines + 64 * sh.low;
-    const __m512i mask = _mm512_set1_epi8((char)((1 << sh.low) - 1));
-    __m512i v = _mm512_load_si512(lines + 64 * line);
-    if (sh.low == 8)
-        return v;
-    if (shift)
-        v = _mm512_srli_epi16(v, (unsigned)shift);
-    v = _mm512_and_si512(v, mask);
-    if (sh.high) {
-        __m512i h = _mm512_load_si512(highs + (sh.high == 2 ? 64 * (g / 4) : 0));
-        int at = sh.high == 2 ? g % 4 * 2 : g; // its bits, to be moved to bit `low`
-        if (at > sh.low)
-            h = _mm512_srli_epi16(h, (unsigned)(at - sh.low));
-        else if (at < sh.low)
-            h = _mm512_slli_epi16(h, (unsigned)(sh.low - at));
-        const __m512i bits = _mm512_set1_epi8((char)(((1 << sh.high) - 1) << sh.low));
-        v = _mm512_ternarylogic_epi32(h, bits, v, 0xea); // (h & bits) | v
-    }
-    if (sh.table)
-        v = _mm512_shuffle_epi8(table, v);
-    if (sh.raise)
-        v = _mm512_add_epi8(v, _mm512_set1_epi8((char)sh.raise));
-    return v;
-}
-
-INLINE __m512i load_table(const struct shape sh, const uint8_t *values)
-{
-    if (!sh.table)
-        return _mm512_setzero_si512();
-    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)values));
-}
 
 INLINE void fetch(const uint8_t *p, int lines)
 {
@@ -107,23 +34,6 @@ INLINE void fetch(const uint8_t *p, int lines)
 INLINE void fetch_scales(const uint8_t *p)
 {
     _mm_prefetch((const char *)p + SCALES_AHEAD, _MM_HINT_T0);
-}
-
-INLINE __m512 scales32(const struct shape sh, const uint8_t *p)
-{
-    if (!sh.e8m0)
-        return halves(p);
-    // 2^(e - 128); the two smallest are denormal
-    __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
-    __m512i bits = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
-    __mmask16 tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
-    bits = _mm512_mask_sllv_epi32(bits, tiny, _mm512_set1_epi32(0x200000), e);
-    return _mm512_castsi512_ps(bits);
-}
-
-INLINE int scale_bytes32(const struct shape sh)
-{
-    return sh.e8m0 ? 16 : sh.mins ? 64 : 32;
 }
 
 INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
@@ -207,39 +117,11 @@ INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, i
     }
 }
 
-// Scales of block j of 256 columns, times d; p is behind d (and dmin).
-INLINE __m512 scales256(const struct shape sh, const uint8_t *p, int j, __m512 d)
-{
-    __m512i v;
-    if (sh.groups == 4 && sh.mins) {
-        v = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + j / 2 * 32)));
-        v = _mm512_and_si512(j % 2 ? _mm512_srli_epi32(v, 16) : v, _mm512_set1_epi32(15));
-    } else {
-        v = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p + 16 * j)));
-    }
-    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(v));
-}
-
-// Mins of blocks 2 j and 2 j + 1, as pairs of 16-bit numbers.
-INLINE __m512i mins256(const struct shape sh, const uint8_t *p, int j)
-{
-    if (sh.groups == 4) {
-        __m256i v = _mm256_loadu_si256((const __m256i *)(p + 32 * j));
-        return _mm512_srli_epi16(_mm512_cvtepu8_epi16(v), 4);
-    }
-    return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + 128 + 32 * j)));
-}
-
 INLINE __m512i start256(const struct shape sh, const struct kern_x256 *x, int j)
 {
     if (sh.mins)
         return _mm512_setzero_si512();
     return splat(sh.groups == 4 ? &x->m32[j] : &x->m128[j]);
-}
-
-INLINE int scale_bytes256(const struct shape sh)
-{
-    return sh.mins ? 320 : sh.groups == 4 ? 288 : 160;
 }
 
 INLINE void group256(const struct shape sh, const __m512i *w, int j, __m512 scale,
@@ -336,32 +218,6 @@ INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, 
     }
 }
 
-INLINE void unpack_seg(const struct shape sh, const uint8_t *lines, const uint8_t *scales,
-                       __m512i table, bool q32, struct kern_seg *seg)
-{
-    for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (sh.low + sh.high)) {
-        for (int g = 0; g < 8 && sh.low < 8; g++)
-            _mm512_store_si512(seg->w[8 * b + g], unpack(sh, lines, g, table));
-        if (!q32)
-            continue;
-        _mm512_store_ps(seg->d[b], scales32(sh, scales));
-        if (sh.mins)
-            _mm512_store_ps(seg->m[b],
-                            _mm512_mul_ps(halves(scales + 32), _mm512_set1_ps(-0.0625f)));
-        scales += scale_bytes32(sh);
-    }
-    if (q32)
-        return;
-    const uint8_t *after = scales + (sh.mins ? 64 : 32);
-    for (int j = 0; j < 64 / sh.groups; j++)
-        _mm512_store_ps(seg->d[j], scales256(sh, after, j, halves(scales)));
-    if (!sh.mins)
-        return;
-    for (int j = 0; j < 32 / sh.groups; j++)
-        _mm512_store_si512(seg->min[j], mins256(sh, after, j));
-    _mm512_store_ps(seg->dmin, _mm512_xor_ps(halves(scales + 32), _mm512_set1_ps(-0.0f)));
-}
-
 /* What tiles read: unpacked weights (the packed lines themselves where those are bytes already),
  * and the lines of the next segment, which they fetch meanwhile, each of all `tiles` a share. */
 struct source {
@@ -451,7 +307,7 @@ struct path {
     case n: fused##kind(sh, m, from, to, x, stride, n, y, y_stride); break;
 #define TILE_CASE(kind, nt)                                                                        \
     case nt: tile##kind(sh, src, x, stride, nt, n, out); break;
-#define TYPE(name, kind, ...)                                                                      \
+#define TYPE(name, type, kind, ...)                                                                     \
     static void fused_##name(const struct kern_mat *m, int from, int to, int np, const uint8_t *x, \
                              size_t stride, int nt, float *y, size_t y_stride)                     \
     {                                                                                              \
@@ -480,33 +336,10 @@ struct path {
     }
 // clang-format on
 
-TYPE(q8_0, 32, .low = 8, .offset = 128)
-TYPE(q4_0, 32, .low = 4, .offset = 8)
-TYPE(q4_1, 32, .low = 4, .mins = 1)
-TYPE(q5_0, 32, .low = 4, .high = 1, .offset = 16)
-TYPE(q5_1, 32, .low = 4, .high = 1, .mins = 1)
-TYPE(iq4_nl, 32, .low = 4, .table = 1, .offset = 128)
-TYPE(mxfp4, 32, .low = 4, .table = 1, .offset = 16, .e8m0 = 1)
-TYPE(q4_k, 256, .low = 4, .mins = 1, .groups = 8)
-TYPE(q5_k, 256, .low = 4, .high = 1, .mins = 1, .groups = 8)
-TYPE(q6_k, 256, .low = 4, .high = 2, .groups = 4)
-TYPE(q3_k, 256, .low = 2, .high = 1, .raise = 28, .groups = 4)
-TYPE(q2_k, 256, .low = 2, .mins = 1, .groups = 4)
-TYPE(iq4_xs, 256, .low = 4, .table = 1, .groups = 8)
+KERN_BYTE_TYPES(TYPE)
 
-#define PATH(name)                                                                                 \
-    {                                                                                              \
-        fused_##name, unpack_##name, tile_##name                                                   \
-    }
-static const struct path paths[KERN_TYPES] = {
-    [KERN_TYPE_Q8_0] = PATH(q8_0),     [KERN_TYPE_Q4_0] = PATH(q4_0),
-    [KERN_TYPE_Q4_1] = PATH(q4_1),     [KERN_TYPE_Q5_0] = PATH(q5_0),
-    [KERN_TYPE_Q5_1] = PATH(q5_1),     [KERN_TYPE_IQ4_NL] = PATH(iq4_nl),
-    [KERN_TYPE_MXFP4] = PATH(mxfp4),   [KERN_TYPE_Q4_K] = PATH(q4_k),
-    [KERN_TYPE_Q5_K] = PATH(q5_k),     [KERN_TYPE_Q6_K] = PATH(q6_k),
-    [KERN_TYPE_Q3_K] = PATH(q3_k),     [KERN_TYPE_Q2_K] = PATH(q2_k),
-    [KERN_TYPE_IQ4_XS] = PATH(iq4_xs),
-};
+#define PATH(name, type, ...) [KERN_TYPE_##type] = {fused_##name, unpack_##name, tile_##name},
+static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
 
 INLINE __m512 float_weights(int type, const uint8_t *lines, int k)
 {
@@ -622,7 +455,7 @@ static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, s
     struct kern_seg seg;
     _Alignas(64) float acc[CHUNK][16];
     int tiles, big, nt = split_tokens(n, &tiles, &big);
-    memset(acc, 0, (size_t)n * sizeof acc[0]);
+    clear(acc, n);
     for (int k = 0; k < m->cols; k += 256) {
         seg.n_blocks = int_min(8, (m->cols - k) / 32);
         path->unpack(lines, scales, info->table, &seg);
@@ -661,8 +494,8 @@ static void matmul_float(const struct kern_mat *m, int from, int to, const uint8
         }
 }
 
-static void matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
-                   int n, float *y, size_t y_stride)
+void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
+                         int n, float *y, size_t y_stride)
 {
     if (m->act == KERN_ACT_F32) {
         matmul_float(m, from, to, x, x_stride, n, y, y_stride);
@@ -686,7 +519,7 @@ static void matmul(const struct kern_mat *m, int from, int to, const void *x, si
 void kern_fill_vnni512(struct kern *k)
 {
     k->name = "vnni512";
-    k->matmul = matmul;
+    k->matmul = kern_vnni512_matmul;
     kern_fill_vnni512_attn(k);
 }
 

@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -16,8 +18,9 @@ static const struct {
     const char *name;
     unsigned flag;
 } features[] = {
-    {"avx2", CPU_AVX2},     {"fma", CPU_FMA},         {"f16c", CPU_F16C}, {"avxvnni", CPU_AVXVNNI},
-    {"avx512", CPU_AVX512}, {"vnni512", CPU_VNNI512}, {"bf16", CPU_BF16}, {"dotprod", CPU_DOTPROD},
+    {"avx2", CPU_AVX2},       {"fma", CPU_FMA},         {"f16c", CPU_F16C},
+    {"avxvnni", CPU_AVXVNNI}, {"avx512", CPU_AVX512},   {"vnni512", CPU_VNNI512},
+    {"bf16", CPU_BF16},       {"dotprod", CPU_DOTPROD}, {"amx", CPU_AMX},
 };
 
 static const struct {
@@ -30,18 +33,27 @@ static const struct {
     {"avx512", BASE_AVX2 | CPU_AVXVNNI | CPU_AVX512},
     {"vnni512", BASE_AVX2 | CPU_AVXVNNI | CPU_AVX512 | CPU_VNNI512},
     {"bf16", BASE_AVX2 | CPU_AVXVNNI | CPU_AVX512 | CPU_VNNI512 | CPU_BF16},
+    {"amx", BASE_AVX2 | CPU_AVXVNNI | CPU_AVX512 | CPU_VNNI512 | CPU_BF16 | CPU_AMX},
     {"dotprod", CPU_DOTPROD},
     {"all", ~0u},
 };
 
 #if defined(__x86_64__)
 
-// Which registers the system saves on a switch: bit 1 SSE, 2 AVX, 5..7 AVX-512.
+// Which registers the system saves on a switch: bit 1 SSE, 2 AVX, 5..7 AVX-512, 17 and 18 AMX.
 static unsigned saved_registers(void)
 {
     unsigned low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return low;
+}
+
+// Linux saves tile registers only for processes that have asked for it (arch_prctl(2)).
+static bool may_use_tiles(unsigned saved)
+{
+    const long arch_req_xcomp_perm = 0x1023, xtiledata = 18;
+    return (saved & 0x60000) == 0x60000 &&
+           syscall(SYS_arch_prctl, arch_req_xcomp_perm, xtiledata) == 0;
 }
 
 unsigned cpu_detect(void)
@@ -62,6 +74,9 @@ unsigned cpu_detect(void)
         cpu |= CPU_AVX512;
         cpu |= c & 1u << 11 ? CPU_VNNI512 : 0;
     }
+    const unsigned tile_int8 = 1u << 24 | 1u << 25;
+    if (cpu & CPU_VNNI512 && (d & tile_int8) == tile_int8 && may_use_tiles(saved))
+        cpu |= CPU_AMX;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) {
         cpu |= a & 1u << 4 ? CPU_AVXVNNI : 0;
         cpu |= cpu & CPU_AVX512 && a & 1u << 5 ? CPU_BF16 : 0;

@@ -13,9 +13,12 @@ enum {
     CPU_AVX512 = 1 << 4, // F, BW, VL, DQ
     CPU_VNNI512 = 1 << 5,
     CPU_BF16 = 1 << 6,
-    CPU_DOTPROD = 1 << 7
+    CPU_DOTPROD = 1 << 7,
+    CPU_AMX = 1 << 8 // tiles of bytes
 };
 
+/* Asks the system for the use of AMX tiles where there are some: it grants them to a process and
+ * all threads that it starts from then on. */
 unsigned cpu_detect(void);
 
 /* "scalar", "avx2", "avx512" ...: the features up to that level, for --cpu-mask.  ERR_INPUT lists

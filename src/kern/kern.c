@@ -13,6 +13,7 @@ static const struct {
     {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVXVNNI, kern_fill_avxvnni},
     {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512, kern_fill_avx512},
     {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512 | CPU_VNNI512, kern_fill_vnni512},
+    {CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512 | CPU_VNNI512 | CPU_AMX, kern_fill_amx},
 #elif defined(__aarch64__)
     {CPU_DOTPROD, kern_fill_dotprod},
 #endif

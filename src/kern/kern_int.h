@@ -73,6 +73,8 @@ void kern_avx2_matmul(const struct kern_mat *m, int from, int to, const void *x,
                       int n, float *y, size_t y_stride);
 void kern_avxvnni_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
                          int n, float *y, size_t y_stride);
+void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
+                         int n, float *y, size_t y_stride);
 void kern_avx2_code(const float *x, int d, struct kern_q8_row *row);
 void kern_fill_avx2(struct kern *k);
 void kern_fill_avx2_attn(struct kern *k);
@@ -82,6 +84,7 @@ void kern_fill_avx512(struct kern *k);
 void kern_fill_avx512_attn(struct kern *k);
 void kern_fill_vnni512(struct kern *k);
 void kern_fill_vnni512_attn(struct kern *k);
+void kern_fill_amx(struct kern *k);
 
 /* These exist on aarch64 only. */
 void kern_neon_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,

@@ -17,7 +17,8 @@ static const int types[] = {
     KERN_TYPE_Q6_K, KERN_TYPE_IQ4_NL, KERN_TYPE_IQ4_XS, KERN_TYPE_MXFP4,
 };
 
-static const char *const level_names[] = {"scalar", "avx2", "avxvnni", "avx512", "vnni512", "all"};
+static const char *const level_names[] = {"scalar",  "avx2", "avxvnni", "avx512",
+                                          "vnni512", "amx",  "all"};
 
 // The levels that this CPU has; the first is scalar.
 static size_t levels(struct kern *k, size_t cap)
@@ -290,6 +291,7 @@ static void levels_follow_the_mask(void **state)
         {"avxvnni", CPU_AVX2 | CPU_AVXVNNI},
         {"avx512", CPU_AVX512},
         {"vnni512", CPU_AVX512 | CPU_VNNI512},
+        {"amx", CPU_AVX512 | CPU_VNNI512 | CPU_AMX},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -1,0 +1,180 @@
+/* kern/avx512_unpack.h - packed weights taken apart with AVX-512: codes as bytes, scales as floats;
+ * for the matrix files of the levels that multiply bytes.  Shapes are constants wherever these
+ * functions are expanded. */
+#ifndef KERN_AVX512_UNPACK_H
+#define KERN_AVX512_UNPACK_H
+
+#include "kern/f16.h"
+#include "kern/kern_int.h"
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+// s += dot products of two pairs of 16-bit numbers, for each row
+INLINE __m512i dot2(__m512i s, __m512i w, const void *x)
+{
+    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(s) : "v"(w), "m"(*(const int32_t *)x));
+    return s;
+}
+
+INLINE __m512i splat(const int32_t *p)
+{
+    return _mm512_set1_epi32(*p);
+}
+
+INLINE __m512 halves(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE void store_rows(const struct kern_mat *m, int panel, float *y, size_t y_stride, int t,
+                       __m512 v)
+{
+    int rows = m->rows - 16 * panel;
+    __mmask16 mask = (__mmask16)(rows >= 16 ? 0xffff : (1u << rows) - 1);
+    _mm512_mask_storeu_ps(y + (size_t)t * y_stride + 16 * (size_t)panel, mask, v);
+}
+
+/* Zeros n lines: memset's string instruction takes longer than many of these. */
+INLINE void clear(float (*lines)[16], int n)
+{
+    for (int i = 0; i < n; i++)
+        _mm512_store_ps(lines[i], _mm512_setzero_ps());
+}
+
+/* What a type is made of; constants wherever these functions are expanded. */
+struct shape {
+    int low, high, table, raise; // of its codes
+    int offset;                  // what codes exceed their numbers by, once raised
+    int mins;
+    int groups; // of 4 columns in a block: 8, or 4 for blocks of 16
+    int e8m0;
+};
+
+/* Codes of group g of 32 columns. */
+INLINE __m512i unpack(const struct shape sh, const uint8_t *lines, int g, __m512i table)
+{
+    int line = sh.low == 2 ? g / 4 : g % sh.low,
+        shift = sh.low == 2 ? g % 4 * 2 : g / sh.low * sh.low;
+    const uint8_t *highs = lines + 64 * sh.low;
+    const __m512i mask = _mm512_set1_epi8((char)((1 << sh.low) - 1));
+    __m512i v = _mm512_load_si512(lines + 64 * line);
+    if (shift)
+        v = _mm512_srli_epi16(v, (unsigned)shift);
+    if (sh.low < 8)
+        v = _mm512_and_si512(v, mask);
+    if (sh.high) {
+        __m512i h = _mm512_load_si512(highs + (sh.high == 2 ? 64 * (g / 4) : 0));
+        int at = sh.high == 2 ? g % 4 * 2 : g; // its bits, to be moved to bit `low`
+        if (at > sh.low)
+            h = _mm512_srli_epi16(h, (unsigned)(at - sh.low));
+        else if (at < sh.low)
+            h = _mm512_slli_epi16(h, (unsigned)(sh.low - at));
+        const __m512i bits = _mm512_set1_epi8((char)(((1 << sh.high) - 1) << sh.low));
+        v = _mm512_ternarylogic_epi32(h, bits, v, 0xea); // (h & bits) | v
+    }
+    if (sh.table)
+        v = _mm512_shuffle_epi8(table, v);
+    if (sh.raise)
+        v = _mm512_add_epi8(v, _mm512_set1_epi8((char)sh.raise));
+    return v;
+}
+
+INLINE __m512i load_table(const struct shape sh, const uint8_t *values)
+{
+    if (!sh.table)
+        return _mm512_setzero_si512();
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)values));
+}
+
+INLINE __m512 scales32(const struct shape sh, const uint8_t *p)
+{
+    if (!sh.e8m0)
+        return halves(p);
+    // 2^(e - 128); the two smallest are denormal
+    __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+    __m512i bits = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __mmask16 tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+    bits = _mm512_mask_sllv_epi32(bits, tiny, _mm512_set1_epi32(0x200000), e);
+    return _mm512_castsi512_ps(bits);
+}
+
+INLINE int scale_bytes32(const struct shape sh)
+{
+    return sh.e8m0 ? 16 : sh.mins ? 64 : 32;
+}
+
+// Scales of block j of 256 columns, times d; p is behind d (and dmin).
+INLINE __m512 scales256(const struct shape sh, const uint8_t *p, int j, __m512 d)
+{
+    __m512i v;
+    if (sh.groups == 4 && sh.mins) {
+        v = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + j / 2 * 32)));
+        v = _mm512_and_si512(j % 2 ? _mm512_srli_epi32(v, 16) : v, _mm512_set1_epi32(15));
+    } else {
+        v = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p + 16 * j)));
+    }
+    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(v));
+}
+
+// Mins of blocks 2 j and 2 j + 1, as pairs of 16-bit numbers.
+INLINE __m512i mins256(const struct shape sh, const uint8_t *p, int j)
+{
+    if (sh.groups == 4) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(p + 32 * j));
+        return _mm512_srli_epi16(_mm512_cvtepu8_epi16(v), 4);
+    }
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + 128 + 32 * j)));
+}
+
+INLINE int scale_bytes256(const struct shape sh)
+{
+    return sh.mins ? 320 : sh.groups == 4 ? 288 : 160;
+}
+
+/* 256 columns; not the codes where they are bytes that stay as they are. */
+INLINE void unpack_seg(const struct shape sh, const uint8_t *lines, const uint8_t *scales,
+                       __m512i table, bool q32, struct kern_seg *seg)
+{
+    for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (sh.low + sh.high)) {
+        for (int g = 0; g < 8 && (sh.low < 8 || sh.raise); g++)
+            _mm512_store_si512(seg->w[8 * b + g], unpack(sh, lines, g, table));
+        if (!q32)
+            continue;
+        _mm512_store_ps(seg->d[b], scales32(sh, scales));
+        if (sh.mins)
+            _mm512_store_ps(seg->m[b],
+                            _mm512_mul_ps(halves(scales + 32), _mm512_set1_ps(-0.0625f)));
+        scales += scale_bytes32(sh);
+    }
+    if (q32)
+        return;
+    const uint8_t *after = scales + (sh.mins ? 64 : 32);
+    for (int j = 0; j < 64 / sh.groups; j++)
+        _mm512_store_ps(seg->d[j], scales256(sh, after, j, halves(scales)));
+    if (!sh.mins)
+        return;
+    for (int j = 0; j < 32 / sh.groups; j++)
+        _mm512_store_si512(seg->min[j], mins256(sh, after, j));
+    _mm512_store_ps(seg->dmin, _mm512_xor_ps(halves(scales + 32), _mm512_set1_ps(-0.0f)));
+}
+
+/* Every type: its name in functions and in enum kern_type, whether it has scales per 32 or per 256
+ * columns, and its shape. */
+#define KERN_BYTE_TYPES(X)                                                                         \
+    X(q8_0, Q8_0, 32, .low = 8, .offset = 128)                                                     \
+    X(q4_0, Q4_0, 32, .low = 4, .offset = 8)                                                       \
+    X(q4_1, Q4_1, 32, .low = 4, .mins = 1)                                                         \
+    X(q5_0, Q5_0, 32, .low = 4, .high = 1, .offset = 16)                                           \
+    X(q5_1, Q5_1, 32, .low = 4, .high = 1, .mins = 1)                                              \
+    X(iq4_nl, IQ4_NL, 32, .low = 4, .table = 1, .offset = 128)                                     \
+    X(mxfp4, MXFP4, 32, .low = 4, .table = 1, .offset = 16, .e8m0 = 1)                             \
+    X(q4_k, Q4_K, 256, .low = 4, .mins = 1, .groups = 8)                                           \
+    X(q5_k, Q5_K, 256, .low = 4, .high = 1, .mins = 1, .groups = 8)                                \
+    X(q6_k, Q6_K, 256, .low = 4, .high = 2, .offset = 32, .groups = 4)                             \
+    X(q3_k, Q3_K, 256, .low = 2, .high = 1, .raise = 28, .offset = 32, .groups = 4)                \
+    X(q2_k, Q2_K, 256, .low = 2, .mins = 1, .groups = 4)                                           \
+    X(iq4_xs, IQ4_XS, 256, .low = 4, .table = 1, .offset = 128, .groups = 8)
+
+#endif
