@@ -11,7 +11,7 @@
  * Intel 64 Architectures Software Developer's Manual, volume 1, chapter 18. */
 #include "kern/kern_int.h"
 
-#if defined(__AMX_INT8__)
+#if defined(__AMX_INT8__) || defined(__AMXINT8__) // as gcc and clang 14 have it
 
 #include "kern/avx512_unpack.h"
 
