@@ -31,6 +31,8 @@ MIX = {"tools": .7,          # dialogues with tools
        "choose": .3,         # of the drills: many small tools, to learn which one fits
        "none": .25,          # of their questions: no tool fits
        "known": .35,         # of the tools: those with everyday wording, not drawn at random
+       "own": 0,             # of these: confab's own calculator
+       "dressed": 0,         # of the others: with longer names and descriptions, asked for by name
        "plain": .6,          # of the names drawn at random: a verb, an underscore, a noun
        "noise": .4,          # of the made-up words: letters without a rule
        "strange": .6,        # of the questions that no tool fits: drawn as tools are; the others have everyday wording
@@ -269,7 +271,7 @@ class Generator:
                           "{p} set to {v}", "{p} is {v}"))
         return form.format(p=shown, v=v)
 
-    def request_text(self, name, verb, thing, args, kinds):
+    def request_text(self, name, verb, thing, args, kinds, by_name=False):
         r = self.r
         order = list(args)
         if self.chance(.2):
@@ -279,7 +281,7 @@ class Generator:
             v = args[p]
             multi = isinstance(v, str) and " " in v
             said.append(self.say_arg(p, v, kinds[p], multi or self.chance(.3)))
-        k = r.random()
+        k = 0 if by_name else r.random()
         lead = self.pick(("", "", "", "Please ", "Can you ", "Could you ", "I want to ", "I need to ", "Now ",
                           "Hey, ", "Would you "))
         if k < .25:
@@ -309,8 +311,26 @@ class Generator:
         return text + self.pick(("", ".", ".", "?" if lead[:3] in ("Can", "Cou", "Wou") else "."))
 
     # ---- tools with everyday wording -----------------------------------------------------------
+    def dress_tool(self, fn):
+        """Name and description as other people write them."""
+        if self.chance(MIX["dressed"]):
+            fn["name"] = self.pick(("{n}_{t}", "{t}_{n}", "{n}-{t}")).format(n=self.noun(), t=fn["name"])
+        if self.chance(MIX["dressed"]):
+            fn["parameters"]["additionalProperties"] = False
+        if not self.chance(2 * MIX["dressed"]):
+            return
+        more = [self.pick(("Use it for every {n}.", "Returns the {n}.", "The {n} is in {m}.", "Only for the {n}.",
+                           "Call it once for each {n}.", "It never changes the {n}.")).format(n=self.noun(), m=self.noun())
+                for _ in range(self.r.randint(0, 2))]
+        if self.chance(.4):
+            more.append(upper_first(self.noun()) + "s: " + self.pick((" ", ", ")).join(
+                self.syllables(1, 2) for _ in range(self.r.randint(3, 12))) + ".")
+        fn["description"] = " ".join([fn["description"].rstrip(".") + "."] + more)
+
     def known_tool(self, spec=None):
-        spec = spec or self.pick(W.KNOWN)
+        if spec is None:
+            spec = W.CALCULATOR if MIX["own"] and self.chance(MIX["own"]) else self.pick(W.KNOWN)
+        dressed = MIX["dressed"] > 0
         names = {slot: self.pick(alts) for slot, (alts, _) in spec["slots"].items()}
         props, kinds = {}, {}
         slots = list(spec["slots"])
@@ -328,13 +348,23 @@ class Generator:
             if extra[0] not in props:
                 props[extra[0]] = dict(extra[1])
         req = [names[s] for s in slots]
-        fn = {"name": self.pick(spec["names"]), "description": self.pick(spec["desc"]),
+        name, desc = self.pick(spec["names"]), self.pick(spec["desc"])
+        fn = {"name": name, "description": desc,
               "parameters": {"type": "object", "properties": props, "required": req}}
+        if dressed and spec is not W.CALCULATOR:
+            self.dress_tool(fn)
+        elif spec is W.CALCULATOR:
+            props["expression"]["description"] = "The expression, for example 12 * 7.5"
+            fn["parameters"]["additionalProperties"] = False
 
         def ask(g):
             vals = {s: g.slot_value(kinds[s]) for s in slots}
             text = g.pick(spec["ask"]).format(**vals)
-            if g.chance(.15):
+            if dressed and g.chance(MIX["dressed"]):
+                text = g.request_text(fn["name"], None, None, {names[s]: vals[s] for s in slots},
+                                      {names[s]: "integer" if kinds[s] in ("integer", "number") else "string"
+                                       for s in slots}, by_name=True)
+            elif g.chance(.15):
                 text = g.pick(("Please: ", "Hey, ", "Now: ", "Next: ", "Quick: ")) + text
             elif g.chance(.12):
                 text = text[0].lower() + text[1:]
@@ -342,7 +372,8 @@ class Generator:
                 text = text.rstrip("?.")
             return text, {names[s]: vals[s] for s in slots}
 
-        return {"fn": fn, "ask": ask, "key": spec["names"][0], "result": spec.get("result")}
+        key = "calculator" if spec is W.CALCULATOR else spec["names"][0]
+        return {"fn": fn, "ask": ask, "key": key, "result": spec.get("result")}
 
     def slot_value(self, kind):
         if kind == "integer": return self.r.randint(1, 120)
@@ -391,6 +422,8 @@ class Generator:
         r = self.r
         if self.chance(.06):
             return json.dumps({"error": self.phrase(1, 4)})
+        if tool["result"] == "sum":
+            return f"{args['expression']} = {self.number()}"
         if tool["result"] and self.chance(.5):
             d = {}
             for k, kind in tool["result"]:
