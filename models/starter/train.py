@@ -82,7 +82,8 @@ class Optimizer:
 
 DEFAULTS = dict(muon=.015, adam=.0022, momentum=.95, decay=.1, tokens=5000, micro=2400, rest=.15, flat=.35, eval_s=900,
                 save_s=180,
-                tools=.8, drill=.7, choose=.4, none=.22, several=.4, known=.3, own=.08, dressed=.12, strange=.8, noise=.5, plain=.45)
+                tools=.8, drill=.7, choose=.4, none=.22, several=.4, known=.3, own=.08, dressed=.12, strange=.8,
+                noise=.5, plain=.45)
 
 
 def knobs(path):

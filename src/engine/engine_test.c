@@ -1,33 +1,11 @@
 /* engine/engine_test.c - determinism of the forward pass, KV memory, cancelling. */
 #include "base/mem.h"
 #include "engine/engine.h"
-#include "gguf/mix.h"
-#include "gguf/synth.h"
+#include "engine/synth_test.h"
 #include "kern/kern.h"
 #include "test.h"
 
 #include <stdatomic.h>
-
-static bool quant(int type, const float *x, void *row, int cols)
-{
-    return kern_quant_row(type, x, row, cols);
-}
-
-static struct gguf *open_synth(struct buf *bytes, const char *preset, const char *mix)
-{
-    struct gguf_synth s;
-    struct err e = {0};
-    struct gguf *g;
-    assert_true(gguf_synth_preset(preset, &s));
-    s.mix = gguf_mix_named(str_c(mix));
-    s.quant = quant;
-    buf_init(bytes, 1u << 28);
-    struct gguf_writer *w = gguf_writer_to(bytes);
-    assert_true(gguf_synth_write(w, &s, &e) && gguf_writer_finish(w, &e));
-    gguf_writer_close(w);
-    assert_true(gguf_open_bytes(&g, buf_as_str(bytes), &e));
-    return g;
-}
 
 static enum engine_kv_kind kv_kind; // of the engines that tests open
 

@@ -1,29 +1,7 @@
 /* engine/reads_test.c - what is fetched ahead of a phase is what its chunks begin with. */
 #include "engine/pass_int.h"
-#include "gguf/mix.h"
-#include "gguf/synth.h"
+#include "engine/synth_test.h"
 #include "test.h"
-
-static bool quant(int type, const float *x, void *row, int cols)
-{
-    return kern_quant_row(type, x, row, cols);
-}
-
-static struct gguf *open_synth(struct buf *bytes)
-{
-    struct gguf_synth s;
-    struct err e = {0};
-    struct gguf *g;
-    assert_true(gguf_synth_preset("tiny-qwen3", &s));
-    s.mix = gguf_mix_named(STR("Q4_K_M"));
-    s.quant = quant;
-    buf_init(bytes, 1u << 28);
-    struct gguf_writer *w = gguf_writer_to(bytes);
-    assert_true(gguf_synth_write(w, &s, &e) && gguf_writer_finish(w, &e));
-    gguf_writer_close(w);
-    assert_true(gguf_open_bytes(&g, buf_as_str(bytes), &e));
-    return g;
-}
 
 /* The panel of m at whose beginning the ranges lie, or -1; they must end within m. */
 static int panel_of(const struct kern_mat *m, const struct kern_reads *r)
@@ -93,7 +71,7 @@ static void reads_are_what_chunks_begin_with(void **state)
 {
     (void)state;
     struct buf bytes;
-    struct gguf *g = open_synth(&bytes);
+    struct gguf *g = open_synth(&bytes, "tiny-qwen3", "Q4_K_M");
     struct engine_conf conf = engine_conf_default();
     struct engine *en;
     struct err e = {0};

@@ -3,8 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "engine/engine.h"
-#include "gguf/mix.h"
-#include "gguf/synth.h"
+#include "engine/synth_test.h"
 #include "kern/kern.h"
 #include "test.h"
 
@@ -33,11 +32,6 @@ struct vectors {
     int n_compared[LEVELS];
     float *logits[LEVELS]; // [n_tokens][n_vocab]
 };
-
-static bool quant(int type, const float *x, void *row, int cols)
-{
-    return kern_quant_row(type, x, row, cols);
-}
 
 static double next_number(str *line)
 {
@@ -96,7 +90,7 @@ static void begin_model(struct vectors *v, str line)
     assert_true(gguf_synth_preset(v->preset, &s));
     s.mix = gguf_mix_named(mix);
     s.pure = true;
-    s.quant = quant;
+    s.quant = synth_quant;
     struct gguf_writer *w = gguf_writer_to(&bytes);
     assert_true(gguf_synth_write(w, &s, &e) && gguf_writer_finish(w, &e));
     gguf_writer_close(w);

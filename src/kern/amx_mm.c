@@ -6,8 +6,8 @@
  * all tokens.  The sums leave the tile for memory and come back as 16 lanes, one a row, so that
  * scales are applied in the order of all other levels and the result has their bits.
  *
- * A tile's store waits for its product, and nothing passes it on the way; it stands behind the next
- * product therefore, and the sums are read another step later.
+ * A tile's store waits for its product and holds up what follows, so it stands behind the next
+ * product; the sums are read eight blocks later, when they have reached the cache.
  * Intel 64 Architectures Software Developer's Manual, volume 1, chapter 18. */
 #include "kern/kern_int.h"
 
@@ -15,33 +15,21 @@
 
 #include "kern/avx512_unpack.h"
 
-#include <limits.h>
-
 #define LEAST32  96 // tokens: with fewer, and for floats, the level below is as fast
 #define LEAST256 16
-#define GROUP    16 // most tokens of a tile
+#define GROUP    16  // most tokens of a tile
+#define TOKENS   128 // most of a call: their sums lie on the stack
 #define UNROLL   _Pragma("GCC unroll 16")
-#define GROUPS   16 // of a call: their sums lie on the stack
 
 /* Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights. */
+// clang-format off
 #define LOAD(tile, p, stride)                                                                      \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((size_t)(stride)))
 #define STORE(tile, p)                                                                             \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)"                                        \
-                     :                                                                             \
-                     : "r"(p), "r"((size_t)64)                                                     \
-                     : "memor"                                                                     \
-                       "y")
+    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(p), "r"((size_t)64) : "memory")
 #define MULTIPLY(sums, x, w)                                                                       \
     __asm__ volatile("tilezero %%tmm" #sums "\n\ttdpbssd %%tmm" #w ", %%tmm" #x ", %%tmm" #sums : :)
-
-/* The sums of a block: tile `sums` = tokens' codes at x times the weights at w. */
-#define BLOCK(sums, tx, x, stride, tw, w)                                                          \
-    do {                                                                                           \
-        LOAD(tx, x, stride);                                                                       \
-        LOAD(tw, w, 64);                                                                           \
-        MULTIPLY(sums, tx, tw);                                                                    \
-    } while (0)
+// clang-format on
 
 static void configure(int tokens, int columns)
 {
@@ -56,11 +44,6 @@ static void configure(int tokens, int columns)
     }
     __asm__ volatile("ldtilecfg %0" : : "m"(conf));
 }
-
-/* The sums of the last blocks on their way from tiles to lanes. */
-struct ring {
-    _Alignas(64) int32_t sums[4][GROUP][16]; // of block j at j % 4
-};
 
 /* What groups of tokens share. */
 struct job {
@@ -265,10 +248,10 @@ struct path {
                               float (*out)[16])                                                    \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        switch (nt) {                                                                              \
-        case 8: ALL##kind(sh, seg, job, 8, out); break;                                            \
-        case 12: ALL##kind(sh, seg, job, 12, out); break;                                          \
-        default: ALL##kind(sh, seg, job, 16, out);                                                 \
+        if (nt == 12) {                                                                            \
+            ALL##kind(sh, seg, job, 12, out);                                                      \
+        } else {                                                                                   \
+            ALL##kind(sh, seg, job, 16, out);                                                      \
         }                                                                                          \
     }
 #define ALL256 groups256
@@ -283,18 +266,11 @@ KERN_BYTE_TYPES(TYPE)
 #define PATH(name, type, ...) [KERN_TYPE_##type] = {unpack_##name, groups_##name},
 static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
 
-/* Tokens of a group. */
+/* Tokens of a group: those of 12 leave less over now and then; a group costs its tokens and about
+ * two more. */
 static int group_size(int n)
 {
-    int best = 8, least = (n + 7) / 8 * (8 + 2); // a group costs its tokens and about two more
-    for (int size = 12; size <= int_min(n, GROUP); size += 4) {
-        int cost = (n + size - 1) / size * (size + 2);
-        if (cost <= least) {
-            least = cost;
-            best = size;
-        }
-    }
-    return best;
+    return (n + 11) / 12 * (12 + 2) < (n + 15) / 16 * (16 + 2) ? 12 : 16;
 }
 
 /* Panels [from, to) times n tokens in groups of nt. */
@@ -307,7 +283,7 @@ static void matmul_groups(const struct kern_mat *m, int from, int to, const uint
     const bool q32 = m->act == KERN_ACT_Q32;
     struct job job = {.stride = stride, .n = n, .groups = (n + nt - 1) / nt, .n_next = n_lines};
     struct kern_seg seg;
-    _Alignas(64) float acc[GROUPS * GROUP][16];
+    _Alignas(64) float acc[TOKENS + GROUP][16];
 
     for (int p = from; p < to; p++) {
         const uint8_t *scales = m->scales + (size_t)p * m->panel_scales;
@@ -332,13 +308,12 @@ static void matmul_groups(const struct kern_mat *m, int from, int to, const uint
 static void matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
                    int n, float *y, size_t y_stride)
 {
-    if (n < (m->act == KERN_ACT_F32 ? INT_MAX : m->act == KERN_ACT_Q32 ? LEAST32 : LEAST256)) {
+    if (m->act == KERN_ACT_F32 || n < (m->act == KERN_ACT_Q32 ? LEAST32 : LEAST256)) {
         kern_vnni512_matmul(m, from, to, x, x_stride, n, y, y_stride);
         return;
     }
     const uint8_t *rows = x;
-    const int most = GROUPS * 8; // however small the groups
-    int chunks = (n + most - 1) / most;
+    int chunks = (n + TOKENS - 1) / TOKENS;
     for (; n > 0; chunks--) {
         int chunk = (n + chunks - 1) / chunks, size = group_size(chunk);
         configure(size, kern_type_info(m->type)->shape >= KERN_SHAPE_K16 ? 16 : 32);
