@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-#define TILE_BYTES   (192 << 10) // of coded rows that go through a matrix together: stay in L2
+#define TILE_BYTES   (768 << 10) // of coded rows that go through a matrix together: stay in L2
 #define TILE_MIN     32          // rows
 #define SPLIT_MAX    4096        // results of split spans, at most
 #define CHUNKS_A_CPU 8           // of a phase, for balance
@@ -30,10 +30,12 @@ static void *carve(struct carve *c, size_t n, size_t size)
     return p;
 }
 
-/* Floats of a row: rows begin at 64-byte borders. */
+/* Floats of a row: rows begin at 64-byte borders, and are no multiple of 1 KiB apart, where the
+ * same few lines of a cache would take them all. */
 static int padded(int n)
 {
-    return (n + 15) / 16 * 16;
+    n = (n + 15) / 16 * 16;
+    return n % 256 ? n : n + 16;
 }
 
 static int widest_input(const struct engine_hparams *h)

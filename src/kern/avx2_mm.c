@@ -104,9 +104,15 @@ static void unpack_scales32(const struct kern_type_info *info, int type, const u
     }
 }
 
-static void store_scales(float *out, __m256i scales, __m256 d)
+static void store_ints(void *out, __m256i v)
 {
-    _mm256_store_ps(out, _mm256_mul_ps(d, _mm256_cvtepi32_ps(scales)));
+    _mm256_store_si256(out, v);
+}
+
+// The low halves of each 32 bits: of `even`, then of `odd`.
+INLINE __m256i pairs(__m256i even, __m256i odd)
+{
+    return _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xaa);
 }
 
 static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p,
@@ -114,7 +120,8 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
 {
     bool k16 = info->shape == KERN_SHAPE_K16 || info->shape == KERN_SHAPE_K16M;
     bool mins = info->shape == KERN_SHAPE_K32M || info->shape == KERN_SHAPE_K16M;
-    __m256 d[2] = {load_halves(p), load_halves(p + 16)};
+    _mm256_store_ps(seg->d[0], load_halves(p));
+    _mm256_store_ps(seg->d[0] + 8, load_halves(p + 16));
     p += 32;
     if (mins) {
         const __m256 sign = _mm256_set1_ps(-0.0f);
@@ -128,9 +135,9 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
             for (int h = 0; h < 2; h++) {
                 __m128i bytes = _mm_loadu_si128((const __m128i *)(p + 32 * j + 16 * h));
                 __m256i words = _mm256_cvtepu8_epi16(bytes);
-                store_scales(seg->d[2 * j] + 8 * h, _mm256_and_si256(words, low), d[h]);
-                store_scales(seg->d[2 * j + 1] + 8 * h,
-                             _mm256_and_si256(_mm256_srli_epi32(words, 16), low), d[h]);
+                store_ints(seg->scale[2 * j] + 8 * h, _mm256_and_si256(words, low));
+                store_ints(seg->scale[2 * j + 1] + 8 * h,
+                           _mm256_and_si256(_mm256_srli_epi32(words, 16), low));
                 _mm256_store_si256((__m256i *)seg->min[j][8 * h], _mm256_srli_epi16(words, 4));
             }
         return;
@@ -138,7 +145,12 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
     for (int j = 0; j < (k16 ? 16 : 8); j++)
         for (int h = 0; h < 2; h++) {
             __m128i bytes = _mm_loadl_epi64((const __m128i *)(p + 16 * j + 8 * h));
-            store_scales(seg->d[j] + 8 * h, _mm256_cvtepi8_epi32(bytes), d[h]);
+            __m256i scales = _mm256_cvtepi8_epi32(bytes);
+            store_ints(seg->scale[j] + 8 * h, scales);
+            if (k16 && j % 2) { // where mins would stand
+                __m256i even = _mm256_load_si256((const __m256i *)(seg->scale[j - 1] + 8 * h));
+                store_ints(seg->min[j / 2][8 * h], pairs(even, scales));
+            }
         }
     for (int j = 0; j < 4 && mins; j++)
         for (int h = 0; h < 2; h++) {
@@ -156,19 +168,19 @@ INLINE __m256i broadcast32(const void *p)
 
 #define SIGNED 0 // `adds` of types with codes of 8 bits
 
-/* start + codes of n groups times activations, for nt tokens. */
-INLINE void dots(const uint8_t (*w)[64], int n, int adds, const int8_t *const *x, size_t at, int nt,
-                 __m256i *s)
+/* s += codes of n groups times activations, for nt tokens.  The level without a dot product of
+ * bytes multiplies by `factor` (pairs of 16 bits) on the way. */
+INLINE void dots(const uint8_t (*w)[64], int n, int adds, __m256i factor, const int8_t *const *x,
+                 size_t at, int nt, __m256i *s)
 {
 #if defined(KERN_AVXVNNI)
-    (void)adds;
+    (void)adds, (void)factor;
     for (int g = 0; g < n; g++) {
         __m256i codes = _mm256_load_si256((const __m256i *)w[g]);
         for (int t = 0; t < nt; t++)
             s[t] = _mm256_dpbusd_avx_epi32(s[t], codes, broadcast32(x[t] + at + 4 * (size_t)g));
     }
 #else
-    const __m256i ones = _mm256_set1_epi16(1);
     if (adds == SIGNED) {
         for (int g = 0; g < n; g++) {
             __m256i codes = _mm256_load_si256((const __m256i *)w[g]);
@@ -176,7 +188,7 @@ INLINE void dots(const uint8_t (*w)[64], int n, int adds, const int8_t *const *x
             __m256i size = _mm256_abs_epi8(codes);
             for (int t = 0; t < nt; t++) {
                 __m256i v = _mm256_sign_epi8(broadcast32(x[t] + at + 4 * (size_t)g), codes);
-                v = _mm256_madd_epi16(_mm256_maddubs_epi16(size, v), ones);
+                v = _mm256_madd_epi16(_mm256_maddubs_epi16(size, v), factor);
                 s[t] = _mm256_add_epi32(s[t], v);
             }
         }
@@ -192,7 +204,7 @@ INLINE void dots(const uint8_t (*w)[64], int n, int adds, const int8_t *const *x
             }
         }
         for (int t = 0; t < nt; t++)
-            s[t] = _mm256_add_epi32(s[t], _mm256_madd_epi16(sum[t], ones));
+            s[t] = _mm256_add_epi32(s[t], _mm256_madd_epi16(sum[t], factor));
     }
 #endif
 }
@@ -223,7 +235,8 @@ INLINE void tile_q32(const struct kern_seg *seg, int half, const uint8_t *x, siz
             const int32_t *m = offset == 8 ? &xb->m8 : offset == 16 ? &xb->m16 : &xb->m128;
             s[t] = offset ? start(m, adds) : _mm256_setzero_si256();
         }
-        dots((const uint8_t(*)[64])(seg->w[8 * b] + 32 * half), 8, adds, codes, 0, nt, s);
+        dots((const uint8_t(*)[64])(seg->w[8 * b] + 32 * half), 8, adds, _mm256_set1_epi16(1),
+             codes, 0, nt, s);
         __m256 d = _mm256_load_ps(seg->d[b] + 8 * half);
         for (int t = 0; t < nt; t++) {
             const struct kern_x32 *xb = (const struct kern_x32 *)(x + (size_t)t * stride);
@@ -238,42 +251,63 @@ INLINE void tile_q32(const struct kern_seg *seg, int half, const uint8_t *x, siz
         _mm256_store_ps(acc + 16 * t + 8 * half, f[t]);
 }
 
+/* The sum of mins (or, in their place, scales) times sums of activations. */
+INLINE __m256i dot_mins(const struct kern_seg *seg, int half, const int16_t *sums, int groups)
+{
+    __m256i s = _mm256_setzero_si256();
+    for (int j = 0; j < 32 / groups; j++) {
+        __m256i m = _mm256_load_si256((const __m256i *)seg->min[j][8 * half]);
+        s = _mm256_add_epi32(s, _mm256_madd_epi16(m, broadcast32(sums + 2 * j)));
+    }
+    return s;
+}
+
 INLINE void tile_q256(const struct kern_seg *seg, int half, const uint8_t *x, size_t stride, int nt,
                       int groups, int adds, bool mins, float *acc)
 {
-    __m256 f[4];
+    __m256i sum[4];
     const int8_t *codes[4];
     for (int t = 0; t < nt; t++) {
-        f[t] = _mm256_setzero_ps();
+        sum[t] = _mm256_setzero_si256();
         codes[t] = (const int8_t *)(x + (size_t)t * stride);
     }
     for (int j = 0; j < 64 / groups; j++) {
+        const uint8_t(*w)[64] = (const uint8_t(*)[64])(seg->w[groups * j] + 32 * half);
+        const size_t at = (size_t)(4 * groups * j);
+        __m256i scale = _mm256_load_si256((const __m256i *)(seg->scale[j] + 8 * half));
+#if defined(KERN_AVXVNNI)
         __m256i s[4];
         for (int t = 0; t < nt; t++) {
             const struct kern_x256 *xb = (const struct kern_x256 *)codes[t];
             const int32_t *m = groups == 4 ? xb->m32 : xb->m128;
-            s[t] = mins ? _mm256_setzero_si256() : start(m + j, adds);
+            s[t] = mins ? _mm256_setzero_si256() : broadcast32(m + j);
         }
-        dots((const uint8_t(*)[64])(seg->w[groups * j] + 32 * half), groups, adds, codes,
-             (size_t)(4 * groups * j), nt, s);
-        __m256 d = _mm256_load_ps(seg->d[j] + 8 * half);
+        dots(w, groups, adds, scale, codes, at, nt, s);
         for (int t = 0; t < nt; t++)
-            f[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[t]), d, f[t]);
+            sum[t] = _mm256_add_epi32(sum[t], _mm256_mullo_epi32(s[t], scale));
+#else
+        dots(w, groups, adds, pairs(scale, scale), codes, at, nt, sum);
+#endif
     }
     for (int t = 0; t < nt; t++) {
         const struct kern_x256 *xb = (const struct kern_x256 *)codes[t];
-        if (mins) {
-            __m256i s = _mm256_setzero_si256();
-            const int16_t *sums = groups == 4 ? xb->s16 : xb->s32;
-            for (int j = 0; j < 32 / groups; j++) {
-                __m256i m = _mm256_load_si256((const __m256i *)seg->min[j][8 * half]);
-                s = _mm256_add_epi32(s, _mm256_madd_epi16(m, broadcast32(sums + 2 * j)));
-            }
-            f[t] =
-                _mm256_fmadd_ps(_mm256_cvtepi32_ps(s), _mm256_load_ps(seg->dmin + 8 * half), f[t]);
-        }
+        const int16_t *sums = groups == 4 ? xb->s16 : xb->s32;
         float *out = acc + 16 * t + 8 * half;
-        _mm256_store_ps(out, _mm256_fmadd_ps(f[t], _mm256_set1_ps(xb->d), _mm256_load_ps(out)));
+        __m256 f = _mm256_load_ps(seg->d[0] + 8 * half);
+        if (mins) {
+            __m256i s = dot_mins(seg, half, sums, groups);
+            f = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[t]), f);
+            f = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s), _mm256_load_ps(seg->dmin + 8 * half), f);
+        } else {
+#if !defined(KERN_AVXVNNI)
+            if (adds != SIGNED) { // the codes are 32 more than their numbers
+                __m256i s = dot_mins(seg, half, sums, groups);
+                sum[t] = _mm256_sub_epi32(sum[t], _mm256_slli_epi32(s, 5));
+            }
+#endif
+            f = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[t]), f);
+        }
+        _mm256_store_ps(out, _mm256_fmadd_ps(f, _mm256_set1_ps(xb->d), _mm256_load_ps(out)));
     }
 }
 

@@ -1,6 +1,6 @@
-/* kern/avx512_unpack.h - packed weights taken apart with AVX-512: codes as bytes, scales as floats;
- * for the matrix files of the levels that multiply bytes.  Shapes are constants wherever these
- * functions are expanded. */
+/* kern/avx512_unpack.h - packed weights taken apart with AVX-512: codes as bytes, scales as
+ * numbers; for the matrix files of the levels that multiply bytes.  Shapes are constants wherever
+ * these functions are expanded. */
 #ifndef KERN_AVX512_UNPACK_H
 #define KERN_AVX512_UNPACK_H
 
@@ -26,6 +26,11 @@ INLINE __m512i splat(const int32_t *p)
 INLINE __m512 halves(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE __m512 negated_halves(const uint8_t *p)
+{
+    return _mm512_xor_ps(halves(p), _mm512_set1_ps(-0.0f));
 }
 
 INLINE void store_rows(const struct kern_mat *m, int panel, float *y, size_t y_stride, int t,
@@ -105,17 +110,13 @@ INLINE int scale_bytes32(const struct shape sh)
     return sh.e8m0 ? 16 : sh.mins ? 64 : 32;
 }
 
-// Scales of block j of 256 columns, times d; p is behind d (and dmin).
-INLINE __m512 scales256(const struct shape sh, const uint8_t *p, int j, __m512 d)
+// Scales of block j of 256 columns; p is behind d (and dmin).
+INLINE __m512i scales256(const struct shape sh, const uint8_t *p, int j)
 {
-    __m512i v;
-    if (sh.groups == 4 && sh.mins) {
-        v = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + j / 2 * 32)));
-        v = _mm512_and_si512(j % 2 ? _mm512_srli_epi32(v, 16) : v, _mm512_set1_epi32(15));
-    } else {
-        v = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p + 16 * j)));
-    }
-    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(v));
+    if (!(sh.groups == 4 && sh.mins))
+        return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p + 16 * j)));
+    __m512i v = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + j / 2 * 32)));
+    return _mm512_and_si512(j % 2 ? _mm512_srli_epi32(v, 16) : v, _mm512_set1_epi32(15));
 }
 
 // Mins of blocks 2 j and 2 j + 1, as pairs of 16-bit numbers.
@@ -151,13 +152,14 @@ INLINE void unpack_seg(const struct shape sh, const uint8_t *lines, const uint8_
     if (q32)
         return;
     const uint8_t *after = scales + (sh.mins ? 64 : 32);
+    _mm512_store_ps(seg->d[0], halves(scales));
     for (int j = 0; j < 64 / sh.groups; j++)
-        _mm512_store_ps(seg->d[j], scales256(sh, after, j, halves(scales)));
+        _mm512_store_si512(seg->scale[j], scales256(sh, after, j));
     if (!sh.mins)
         return;
     for (int j = 0; j < 32 / sh.groups; j++)
         _mm512_store_si512(seg->min[j], mins256(sh, after, j));
-    _mm512_store_ps(seg->dmin, _mm512_xor_ps(halves(scales + 32), _mm512_set1_ps(-0.0f)));
+    _mm512_store_ps(seg->dmin, negated_halves(scales + 32));
 }
 
 /* Every type: its name in functions and in enum kern_type, whether it has scales per 32 or per 256

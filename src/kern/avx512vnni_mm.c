@@ -124,8 +124,8 @@ INLINE __m512i start256(const struct shape sh, const struct kern_x256 *x, int j)
     return splat(sh.groups == 4 ? &x->m32[j] : &x->m128[j]);
 }
 
-INLINE void group256(const struct shape sh, const __m512i *w, int j, __m512 scale,
-                     const uint8_t *const *x, size_t at, int nt, __m512 *f)
+INLINE void group256(const struct shape sh, const __m512i *w, int j, __m512i scale,
+                     const uint8_t *const *x, size_t at, int nt, __m512i *sum)
 {
     const int8_t *codes[6];
     __m512i s[6];
@@ -135,46 +135,46 @@ INLINE void group256(const struct shape sh, const __m512i *w, int j, __m512 scal
     }
     dots(sh.groups, nt, s, w, codes);
     for (int t = 0; t < nt; t++)
-        f[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]), scale, f[t]);
+        sum[t] = _mm512_add_epi32(sum[t], _mm512_mullo_epi32(s[t], scale));
 }
 
-/* Block j of 256 columns: f += sums times scales.  x + at is the 256 columns of each token. */
-INLINE void block256(const struct shape sh, const __m512i *w, int j, __m512 scale,
-                     const uint8_t *const *x, size_t at, int nt, __m512 *f)
+/* Block j of 256 columns: sum += sums times scales.  x + at is the 256 columns of each token. */
+INLINE void block256(const struct shape sh, const __m512i *w, int j, __m512i scale,
+                     const uint8_t *const *x, size_t at, int nt, __m512i *sum)
 {
     int half = lockstep(nt);
-    group256(sh, w, j, scale, x, at, half, f);
+    group256(sh, w, j, scale, x, at, half, sum);
     if (nt > half)
-        group256(sh, w, j, scale, x + half, at, nt - half, f + half);
+        group256(sh, w, j, scale, x + half, at, nt - half, sum + half);
 }
 
-/* f += mins times sums of activations times dmin, which is negated; then acc += f times the scale
- * of the activations. */
-INLINE void end256(const struct shape sh, const __m512i *mins, __m512 dmin, const uint8_t *const *x,
-                   size_t at, int nt, __m512 *f, __m512 *acc)
+/* f = the sum times d, plus mins times sums of activations times dmin, which is negated; then acc
+ * += f times the scale of the activations. */
+INLINE void end256(const struct shape sh, const __m512i *mins, __m512 d, __m512 dmin,
+                   const uint8_t *const *x, size_t at, int nt, const __m512i *sum, __m512 *acc)
 {
     for (int t = 0; t < nt; t++) {
         const struct kern_x256 *xb = (const struct kern_x256 *)(x[t] + at);
+        __m512 f = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t]), d);
         if (sh.mins) {
             const int16_t *sums = sh.groups == 4 ? xb->s16 : xb->s32;
             __m512i s = _mm512_setzero_si512();
             for (int j = 0; j < 32 / sh.groups; j++)
                 s = dot2(s, mins[j], sums + 2 * j);
-            f[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), dmin, f[t]);
+            f = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), dmin, f);
         }
-        acc[t] = _mm512_fmadd_ps(f[t], _mm512_set1_ps(xb->d), acc[t]);
+        acc[t] = _mm512_fmadd_ps(f, _mm512_set1_ps(xb->d), acc[t]);
     }
 }
 
 INLINE void fused256_step(const struct shape sh, const uint8_t *lines, const uint8_t *scales,
                           __m512i table, const uint8_t *const *x, size_t at, int nt, __m512 *acc)
 {
-    const __m512 d = halves(scales);
     const uint8_t *after = scales + (sh.mins ? 64 : 32);
-    __m512 f[TILE], dmin = _mm512_setzero_ps();
-    __m512i w[8], mins[8];
+    __m512 dmin = _mm512_setzero_ps();
+    __m512i w[8], mins[8], sum[TILE];
     for (int t = 0; t < nt; t++)
-        f[t] = _mm512_setzero_ps();
+        sum[t] = _mm512_setzero_si512();
     for (int b = 0; b < 8; b++) {
         fetch(lines, sh.low + sh.high);
         if (64 * b < scale_bytes256(sh))
@@ -183,16 +183,16 @@ INLINE void fused256_step(const struct shape sh, const uint8_t *lines, const uin
             w[g] = unpack(sh, lines, g, table);
         for (int i = 0; i < 8 / sh.groups; i++) {
             int j = 8 / sh.groups * b + i;
-            block256(sh, w + sh.groups * i, j, scales256(sh, after, j, d), x, at, nt, f);
+            block256(sh, w + sh.groups * i, j, scales256(sh, after, j), x, at, nt, sum);
         }
         lines += 64 * (sh.low + sh.high);
     }
     if (sh.mins) {
         for (int j = 0; j < 32 / sh.groups; j++)
             mins[j] = mins256(sh, after, j);
-        dmin = _mm512_xor_ps(halves(scales + 32), _mm512_set1_ps(-0.0f));
+        dmin = negated_halves(scales + 32);
     }
-    end256(sh, mins, dmin, x, at, nt, f, acc);
+    end256(sh, mins, halves(scales), dmin, x, at, nt, sum, acc);
 }
 
 INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, int to,
@@ -267,24 +267,24 @@ INLINE void tile256(const struct shape sh, const struct source *src, const uint8
     const struct kern_seg *seg = src->seg;
     for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
         const uint8_t *x[TILE];
-        __m512 f[TILE], acc[TILE];
-        __m512i w[8], mins[8];
+        __m512 acc[TILE];
+        __m512i w[8], mins[8], sum[TILE];
         for (int t = 0; t < nt; t++) {
             x[t] = x0 + (size_t)t * stride;
-            f[t] = _mm512_setzero_ps();
+            sum[t] = _mm512_setzero_si512();
         }
         for (int j = 0; j < 64 / sh.groups; j++) {
             for (int g = 0; g < sh.groups; g++)
                 w[g] = _mm512_load_si512(src->w[sh.groups * j + g]);
             if (sh.groups * j % 8 == 0)
                 fetch_share(sh, src, i, sh.groups * j / 8);
-            block256(sh, w, j, _mm512_load_ps(seg->d[j]), x, 0, nt, f);
+            block256(sh, w, j, _mm512_load_si512(seg->scale[j]), x, 0, nt, sum);
         }
         for (int j = 0; j < 32 / sh.groups; j++)
             mins[j] = _mm512_load_si512(seg->min[j]);
         for (int t = 0; t < nt; t++)
             acc[t] = _mm512_load_ps(out[t]);
-        end256(sh, mins, _mm512_load_ps(seg->dmin), x, 0, nt, f, acc);
+        end256(sh, mins, _mm512_load_ps(seg->d[0]), _mm512_load_ps(seg->dmin), x, 0, nt, sum, acc);
         for (int t = 0; t < nt; t++)
             _mm512_store_ps(out[t], acc[t]);
     }

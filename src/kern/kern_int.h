@@ -21,8 +21,9 @@ extern const int8_t kern_iq4_values[16], kern_fp4_values[16];
 /* 256 columns of a panel, unpacked: what the inner loops read when many tokens share the work. */
 struct kern_seg {
     _Alignas(64) uint8_t w[64][64];     // [group of 4 columns][16 rows][4] codes
-    _Alignas(64) float d[16][16];       // [block][row] scales
+    _Alignas(64) float d[8][16];        // Q32: [block][row] scales; Q256: d[0]
     _Alignas(64) float m[8][16];        // Q32M: [block][row] min / -16
+    _Alignas(64) int32_t scale[16][16]; // Q256: [block][row] scales, in units of d
     _Alignas(64) int16_t min[8][16][2]; // [pair of blocks][row][2]
     _Alignas(64) float dmin[16];        // negated
     int n_blocks;                       // blocks of 32 columns that there are, 1 .. 8

@@ -257,7 +257,7 @@ static void matmul_same_bits_everywhere(void **state)
 static void matmul_many_tokens(void **state)
 {
     (void)state;
-    static const int counts[] = {269, 131};
+    static const int counts[] = {525, 131};
     uint64_t seed = 37;
     struct kern k[8];
     size_t n_levels = levels(k, COUNT(k));

@@ -85,10 +85,10 @@ static void unpack_scales32(const struct kern_type_info *info, int type, const u
     }
 }
 
-INLINE void store_scales(float *out, int16x8_t scales, const float32x4_t *d)
+INLINE void store_scales(int32_t *out, int16x8_t scales)
 {
-    vst1q_f32(out, vmulq_f32(d[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(scales)))));
-    vst1q_f32(out + 4, vmulq_f32(d[1], vcvtq_f32_s32(vmovl_s16(vget_high_s16(scales)))));
+    vst1q_s32(out, vmovl_s16(vget_low_s16(scales)));
+    vst1q_s32(out + 4, vmovl_s16(vget_high_s16(scales)));
 }
 
 static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p,
@@ -96,9 +96,8 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
 {
     bool k16 = info->shape == KERN_SHAPE_K16 || info->shape == KERN_SHAPE_K16M;
     bool mins = info->shape == KERN_SHAPE_K32M || info->shape == KERN_SHAPE_K16M;
-    float32x4_t d[4];
     for (int q = 0; q < 4; q++)
-        d[q] = load_halves(p + 8 * q);
+        vst1q_f32(seg->d[0] + 4 * q, load_halves(p + 8 * q));
     p += 32;
     if (mins) {
         for (int q = 0; q < 4; q++)
@@ -112,8 +111,8 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
                 uint8x8x2_t pair = vld2_u8(p + 32 * j + 16 * h); // even and odd blocks
                 int16x8_t even = vreinterpretq_s16_u16(vmovl_u8(vand_u8(pair.val[0], low)));
                 int16x8_t odd = vreinterpretq_s16_u16(vmovl_u8(vand_u8(pair.val[1], low)));
-                store_scales(seg->d[2 * j] + 8 * h, even, d + 2 * h);
-                store_scales(seg->d[2 * j + 1] + 8 * h, odd, d + 2 * h);
+                store_scales(seg->scale[2 * j] + 8 * h, even);
+                store_scales(seg->scale[2 * j + 1] + 8 * h, odd);
                 int16x8x2_t min;
                 min.val[0] = vreinterpretq_s16_u16(vmovl_u8(vshr_n_u8(pair.val[0], 4)));
                 min.val[1] = vreinterpretq_s16_u16(vmovl_u8(vshr_n_u8(pair.val[1], 4)));
@@ -123,8 +122,8 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
     }
     for (int j = 0; j < (k16 ? 16 : 8); j++)
         for (int h = 0; h < 2; h++)
-            store_scales(seg->d[j] + 8 * h,
-                         vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + 16 * j + 8 * h))), d + 2 * h);
+            store_scales(seg->scale[j] + 8 * h,
+                         vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + 16 * j + 8 * h))));
     for (int j = 0; j < 4 && mins; j++)
         for (int i = 0; i < 32; i += 8)
             vst1q_s16(&seg->min[j][0][0] + i,
@@ -189,11 +188,11 @@ INLINE void tile_q32(const struct kern_seg *seg, const uint8_t *x, size_t stride
 INLINE void tile_q256(const struct kern_seg *seg, const uint8_t *x, size_t stride, int nt,
                       int groups, bool raised, bool mins, float *acc)
 {
-    float32x4_t f[4][4];
+    int32x4_t sum[4][4];
     const int8_t *codes[4];
     for (int t = 0; t < nt; t++) {
         for (int q = 0; q < 4; q++)
-            f[t][q] = vdupq_n_f32(0);
+            sum[t][q] = vdupq_n_s32(0);
         codes[t] = (const int8_t *)(x + (size_t)t * stride);
     }
     for (int j = 0; j < 64 / groups; j++) {
@@ -206,13 +205,14 @@ INLINE void tile_q256(const struct kern_seg *seg, const uint8_t *x, size_t strid
              s);
         for (int t = 0; t < nt; t++)
             for (int q = 0; q < 4; q++)
-                f[t][q] = vfmaq_f32(f[t][q], vcvtq_f32_s32(s[t][q]), vld1q_f32(seg->d[j] + 4 * q));
+                sum[t][q] = vmlaq_s32(sum[t][q], s[t][q], vld1q_s32(seg->scale[j] + 4 * q));
     }
     for (int t = 0; t < nt; t++) {
         const struct kern_x256 *xb = (const struct kern_x256 *)codes[t];
         const int16_t *sums = groups == 4 ? xb->s16 : xb->s32;
         for (int q = 0; q < 4; q++) {
             float *out = acc + 16 * t + 4 * q;
+            float32x4_t f = vmulq_f32(vcvtq_f32_s32(sum[t][q]), vld1q_f32(seg->d[0] + 4 * q));
             if (mins) {
                 int32x4_t s = vdupq_n_s32(0);
                 for (int j = 0; j < 32 / groups; j++) {
@@ -220,9 +220,9 @@ INLINE void tile_q256(const struct kern_seg *seg, const uint8_t *x, size_t strid
                     s = vmlal_n_s16(s, m.val[0], sums[2 * j]);
                     s = vmlal_n_s16(s, m.val[1], sums[2 * j + 1]);
                 }
-                f[t][q] = vfmaq_f32(f[t][q], vcvtq_f32_s32(s), vld1q_f32(seg->dmin + 4 * q));
+                f = vfmaq_f32(f, vcvtq_f32_s32(s), vld1q_f32(seg->dmin + 4 * q));
             }
-            vst1q_f32(out, vfmaq_n_f32(vld1q_f32(out), f[t][q], xb->d));
+            vst1q_f32(out, vfmaq_n_f32(vld1q_f32(out), f, xb->d));
         }
     }
 }

@@ -34,7 +34,7 @@
  * The order of the floating-point operations, the same at every level, for one row and token:
  *     Q32     per 32: s = sum of u x - offset sum of x (integers);
  *             acc = fma(s, dw * dx, acc); with mins also acc = fma(m / -16, -16 sum of x * dx, acc)
- *     Q256    per 256: f = 0; per block of 16 or 32: f = fma(s, d * scale, f); with mins also
+ *     Q256    per 256: f = d * sum over blocks of scale * s, the sum an exact integer; with mins
  *             f = fma(sum of min * sum of x, -dmin, f); then acc = fma(f, dx, acc)
  *     floats  per 256: f = 0; per k: f = fma(w, x, f); then acc = acc + f
  * all starting from acc = +0. */
@@ -98,15 +98,15 @@ struct kern_x32 {
     int32_t m8, m16, m128; // -8, -16, -128 times the sum of the codes
 };
 
-/* 256 coded activations. */
+/* 256 coded activations: four lines of codes, then what kernels read of them most. */
 struct kern_x256 {
     int8_t codes[256];
-    int32_t m32[16]; // -32 times the sum of each 16 codes
-    int32_t m128[8]; // -128 times the sum of each 32
-    int16_t s32[8];  // the sums of each 32
-    int16_t s16[16]; // and of each 16
     float d;
-    int32_t unused[3];
+    int16_t s32[8];  // the sums of each 32 codes
+    int16_t s16[16]; // and of each 16
+    int32_t m32[16]; // -32 times the sum of each 16
+    int32_t m128[8]; // -128 times the sum of each 32
+    int32_t unused[11];
 };
 
 #endif

@@ -52,10 +52,9 @@ static void unpack_scales32(const struct kern_type_info *info, int type, const u
 static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p,
                              struct kern_seg *seg)
 {
-    float d[16];
     bool k16 = info->shape == KERN_SHAPE_K16 || info->shape == KERN_SHAPE_K16M;
     bool mins = info->shape == KERN_SHAPE_K32M || info->shape == KERN_SHAPE_K16M;
-    load_halves(p, d, 1.0f);
+    load_halves(p, seg->d[0], 1.0f);
     p += 32;
     if (mins) {
         load_halves(p, seg->dmin, -1.0f);
@@ -63,10 +62,8 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
     }
     for (int j = 0; j < (k16 ? 16 : 8); j++)
         for (int r = 0; r < 16; r++) {
-            int scale = (int8_t)p[16 * j + r];
-            if (info->shape == KERN_SHAPE_K16M)
-                scale = p[j / 2 * 32 + 2 * r + j % 2] & 15;
-            seg->d[j][r] = d[r] * (float)scale;
+            seg->scale[j][r] = info->shape == KERN_SHAPE_K16M ? p[j / 2 * 32 + 2 * r + j % 2] & 15
+                                                              : (int8_t)p[16 * j + r];
         }
     if (info->shape == KERN_SHAPE_K16M) {
         for (int i = 0; i < 256; i++)
@@ -130,23 +127,23 @@ static void seg_q256(const struct kern_seg *seg, const struct kern_x256 *x, enum
 {
     bool k16 = shape == KERN_SHAPE_K16 || shape == KERN_SHAPE_K16M;
     bool mins = shape == KERN_SHAPE_K32M || shape == KERN_SHAPE_K16M;
-    float f[16] = {0};
-    int32_t s[16];
+    int32_t all[16] = {0}, s[16];
     int groups = k16 ? 4 : 8;
     for (int j = 0; j < 64 / groups; j++) {
         fill(s, mins ? 0 : k16 ? x->m32[j] : x->m128[j]);
         dot(seg->w + groups * j, x->codes + 4 * groups * j, groups, s);
         for (int r = 0; r < 16; r++)
-            f[r] = fmaf((float)s[r], seg->d[j][r], f[r]);
+            all[r] += seg->scale[j][r] * s[r];
     }
     const int16_t *sums = k16 ? x->s16 : x->s32;
     for (int r = 0; r < 16; r++) {
+        float f = (float)all[r] * seg->d[0][r];
         int32_t sum = 0;
         for (int j = 0; mins && j < 64 / groups; j++)
             sum += seg->min[j / 2][r][j % 2] * sums[j];
         if (mins)
-            f[r] = fmaf((float)sum, seg->dmin[r], f[r]);
-        acc[r] = fmaf(f[r], x->d, acc[r]);
+            f = fmaf((float)sum, seg->dmin[r], f);
+        acc[r] = fmaf(f, x->d, acc[r]);
     }
 }
 

@@ -1,57 +1,33 @@
-/* kern/amx_mm.c - packed matrix times coded activations in AMX tiles: 16 rows times up to 16
- * tokens.
+/* kern/amx32_mm.c - AMX tiles for types with a scale per 32 columns on both sides; and the level's
+ * entry.
  *
- * A tile of sums is one scale block (32 or 16 columns) of a group of tokens: activations are loaded
- * as they lie, weights from a segment of 256 columns that is unpacked to signed bytes and shared by
- * all tokens.  The sums leave the tile for memory and come back as 16 lanes, one a row, so that
- * scales are applied in the order of all other levels and the result has their bits.
+ * A tile of sums is one scale block of a group of tokens: activations are loaded as they lie,
+ * weights from a segment of 256 columns that is unpacked to signed bytes and shared by all tokens.
+ * The sums leave the tile for memory and come back as 16 lanes, one a row, so that scales are
+ * applied in the order of all other levels and the result has their bits.
  *
  * A tile's store waits for its product and holds up what follows, so it stands behind the next
- * product; the sums are read eight blocks later, when they have reached the cache.
- * Intel 64 Architectures Software Developer's Manual, volume 1, chapter 18. */
+ * product; the sums are read eight blocks later, when they have reached the cache. */
 #include "kern/kern_int.h"
 
 #if defined(__AMX_INT8__) || defined(__AMXINT8__) // as gcc and clang 14 have it
 
-#include "kern/avx512_unpack.h"
+#include "kern/amx_tiles.h"
 
 #define LEAST32  96 // tokens: with fewer, and for floats, the level below is as fast
-#define LEAST256 16
-#define GROUP    16  // most tokens of a tile
-#define TOKENS   128 // most of a call: their sums lie on the stack
-#define UNROLL   _Pragma("GCC unroll 16")
+#define LEAST256 12
+#define GROUP    TILE_TOKENS
 
-/* Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights. */
-// clang-format off
-#define LOAD(tile, p, stride)                                                                      \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((size_t)(stride)))
-#define STORE(tile, p)                                                                             \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(p), "r"((size_t)64) : "memory")
 #define MULTIPLY(sums, x, w)                                                                       \
-    __asm__ volatile("tilezero %%tmm" #sums "\n\ttdpbssd %%tmm" #w ", %%tmm" #x ", %%tmm" #sums : :)
-// clang-format on
-
-static void configure(int tokens, int columns)
-{
-    struct {
-        uint8_t palette, start, unused[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } conf = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        conf.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? columns : 64);
-        conf.rows[i] = (uint8_t)(i < 6 ? tokens : columns / 4);
-    }
-    __asm__ volatile("ldtilecfg %0" : : "m"(conf));
-}
+    ZERO(sums);                                                                                    \
+    ADD(sums, x, w, ss)
 
 /* What groups of tokens share. */
 struct job {
     const uint8_t *x; // codes of the segment's columns, of the first of n tokens
     size_t stride;
     int n, groups;
-    const uint8_t *next; // the lines of the next segment, fetched meanwhile
-    int n_next;
+    struct ahead next; // the lines of the next segment, fetched meanwhile
 };
 
 /* Where group g of nt tokens begins: all have the same size, so that the last may begin before the
@@ -61,23 +37,8 @@ INLINE int first_token(const struct job *job, int nt, int g)
     return int_min(g * nt, job->n - nt);
 }
 
-// Part g's share of the next lines.
-INLINE void fetch_share(const struct job *job, int g, int parts)
-{
-    for (int i = job->n_next * g / parts; i < job->n_next * (g + 1) / parts; i++)
-        _mm_prefetch((const char *)job->next + 64 * i, _MM_HINT_T0);
-}
-
 /* The sums of eight blocks of up to 16 tokens, on their way from tiles to lanes. */
 typedef int32_t sums_of[8][GROUP][16];
-
-// f += the sums of a block times its scales
-INLINE void scale256(const int32_t (*sums)[16], const float *scales, int nt, __m512 *f)
-{
-    const __m512 scale = _mm512_load_ps(scales);
-    UNROLL for (int t = 0; t < nt; t++) f[t] =
-        _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums[t])), scale, f[t]);
-}
 
 // acc += the sums of a block times its scales, on both sides; x is the block of the first token
 INLINE void scale32(const struct shape sh, const int32_t (*sums)[16], const float *scales,
@@ -92,27 +53,6 @@ INLINE void scale32(const struct shape sh, const int32_t (*sums)[16], const floa
         if (sh.mins)
             acc[t] = _mm512_fmadd_ps(min, _mm512_mul_ps(_mm512_cvtepi32_ps(splat(&xt->m16)), dx),
                                      acc[t]);
-    }
-}
-
-/* f += mins times sums of activations, then out += f times the scale of the activations. */
-INLINE void end256(const struct shape sh, const struct kern_seg *seg, const uint8_t *x,
-                   size_t stride, int nt, __m512 *f, float (*out)[16])
-{
-    const __m512 dmin = _mm512_load_ps(seg->dmin);
-    __m512i mins[8];
-    UNROLL for (int j = 0; j < 32 / sh.groups; j++) mins[j] = _mm512_load_si512(seg->min[j]);
-    UNROLL for (int t = 0; t < nt; t++)
-    {
-        const struct kern_x256 *xt = (const struct kern_x256 *)(x + (size_t)t * stride);
-        if (sh.mins) {
-            const int16_t *sums = sh.groups == 4 ? xt->s16 : xt->s32;
-            __m512i s = _mm512_setzero_si512();
-            UNROLL for (int j = 0; j < 32 / sh.groups; j++) s = dot2(s, mins[j], sums + 2 * j);
-            f[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), dmin, f[t]);
-        }
-        __m512 acc = _mm512_load_ps(out[t]);
-        _mm512_store_ps(out[t], _mm512_fmadd_ps(f[t], _mm512_set1_ps(xt->d), acc));
     }
 }
 
@@ -140,45 +80,9 @@ INLINE void end256(const struct shape sh, const struct kern_seg *seg, const uint
     SCALE(k)
 #define FINISH(k, ...) SCALE(k)
 
-/* The groups times a segment whose scales stand per 256 columns: out += sums times scales.  (All of
- * it stands in one loop because gcc keeps arrays in registers only where loops over them are inner
+/* The groups times a segment with scales per 32 columns: out += sums times scales.  (All of it
+ * stands in one loop because gcc keeps arrays in registers only where loops over them are inner
  * ones.) */
-INLINE void groups256(const struct shape sh, const struct kern_seg *seg, const struct job *job,
-                      int nt, float (*out)[16])
-{
-    const int halves = 8 / sh.groups, width = 4 * sh.groups, lines = sh.groups;
-    const size_t stride = job->stride;
-    _Alignas(64) sums_of sums[2];
-    __m512 f[GROUP];
-    for (int u = 0; u <= halves * job->groups; u++) {
-        const int g = u / halves, half = u % halves;
-        const uint8_t *x0 = job->x + (size_t)first_token(job, nt, g) * stride;
-        const uint8_t *x = x0 + 128 * half;
-        const uint8_t(*w)[64] = seg->w + 32 * half;
-        int32_t(*now)[GROUP][16] = sums[u & 1], (*last)[GROUP][16] = sums[~u & 1];
-        const float(*d)[16] = seg->d + 8 * (halves - 1 - half);
-        fetch_share(job, u, halves * job->groups + 1);
-        if (u == 0)
-            UNROLL for (int t = 0; t < nt; t++) f[t] = _mm512_setzero_ps();
-#define SCALE(k) scale256(last[k], d[k], nt, f)
-        if (u == 0) {
-            EIGHT(BEGIN); // this stores what a tile held, where nobody looks
-        } else if (u < halves * job->groups) {
-            EIGHT(BOTH);
-        } else {
-            STORE(3, last[7]);
-            EIGHT(FINISH);
-        }
-#undef SCALE
-        if (half != 0 || u == 0)
-            continue;
-        end256(sh, seg, job->x + (size_t)first_token(job, nt, g - 1) * stride, stride, nt, f, out);
-        out += nt;
-        UNROLL for (int t = 0; t < nt; t++) f[t] = _mm512_setzero_ps();
-    }
-}
-
-/* The same with scales per 32 columns, on both sides. */
 INLINE void groups32(const struct shape sh, const struct kern_seg *seg, const struct job *job,
                      int nt, float (*out)[16])
 {
@@ -191,7 +95,7 @@ INLINE void groups32(const struct shape sh, const struct kern_seg *seg, const st
         const uint8_t(*w)[64] = seg->w;
         int32_t(*now)[GROUP][16] = sums[g & 1], (*last)[GROUP][16] = sums[~g & 1];
         __m512 acc[GROUP];
-        fetch_share(job, g, job->groups + 1);
+        fetch_share(job->next, g, job->groups + 1);
         UNROLL for (int t = 0; t < nt; t++) acc[t] = _mm512_load_ps(out[t]);
 #define SCALE(k) scale32(sh, last[k], seg->d[k], seg->m[k], before + (k)*width, stride, nt, acc)
         if (g == 0) {
@@ -236,35 +140,34 @@ struct path {
 };
 
 // clang-format off
-#define TYPE(name, type, kind, ...)                                                                \
+#define ANY(sh, seg, job, nt, out)                                                                 \
+    (seg->n_blocks == 8 ? groups32(sh, seg, job, nt, out) : short32(sh, seg, job, nt, out))
+#define TYPE256(...)
+#define TYPE32(name, ...)                                                                          \
     static void unpack_##name(const uint8_t *lines, const uint8_t *scales, const uint8_t *values,  \
                               struct kern_seg *seg)                                                \
     {                                                                                              \
         struct shape sh = {__VA_ARGS__};                                                           \
         sh.raise -= sh.offset; /* codes are the numbers themselves then */                         \
-        unpack_seg(sh, lines, scales, load_table(sh, values), kind == 32, seg);                    \
+        unpack_seg(sh, lines, scales, load_table(sh, values), true, seg);                          \
     }                                                                                              \
     static void groups_##name(const struct kern_seg *seg, const struct job *job, int nt,           \
                               float (*out)[16])                                                    \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        if (nt == 12) {                                                                            \
-            ALL##kind(sh, seg, job, 12, out);                                                      \
-        } else {                                                                                   \
-            ALL##kind(sh, seg, job, 16, out);                                                      \
-        }                                                                                          \
+        if (nt == 12)                                                                              \
+            ANY(sh, seg, job, 12, out);                                                            \
+        else                                                                                       \
+            ANY(sh, seg, job, 16, out);                                                            \
     }
-#define ALL256 groups256
-#define ALL32(sh, seg, job, nt, out)                                                               \
-    if (seg->n_blocks == 8)                                                                        \
-        groups32(sh, seg, job, nt, out);                                                           \
-    else                                                                                           \
-        short32(sh, seg, job, nt, out)
-// clang-format on
+#define TYPE(name, type, kind, ...) TYPE##kind(name, __VA_ARGS__)
 KERN_BYTE_TYPES(TYPE)
 
-#define PATH(name, type, ...) [KERN_TYPE_##type] = {unpack_##name, groups_##name},
+#define PATH256(...)
+#define PATH32(name, type) [KERN_TYPE_##type] = {unpack_##name, groups_##name},
+#define PATH(name, type, kind, ...) PATH##kind(name, type)
 static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
+// clang-format on
 
 /* Tokens of a group: those of 12 leave less over now and then; a group costs its tokens and about
  * two more. */
@@ -273,36 +176,37 @@ static int group_size(int n)
     return (n + 11) / 12 * (12 + 2) < (n + 15) / 16 * (16 + 2) ? 12 : 16;
 }
 
-/* Panels [from, to) times n tokens in groups of nt. */
-static void matmul_groups(const struct kern_mat *m, int from, int to, const uint8_t *x,
-                          size_t stride, int n, int nt, float *y, size_t y_stride)
+/* Panels [from, to) times at most TOKENS tokens. */
+static void matmul32(const struct kern_mat *m, int from, int to, const uint8_t *x, size_t stride,
+                     int n, float *y, size_t y_stride)
 {
     const struct kern_type_info *info = kern_type_info(m->type);
     const struct path *path = &paths[m->type];
-    const int n_lines = 8 * (info->low_bits + info->high_bits);
-    const bool q32 = m->act == KERN_ACT_Q32;
-    struct job job = {.stride = stride, .n = n, .groups = (n + nt - 1) / nt, .n_next = n_lines};
+    const int n_lines = 8 * (info->low_bits + info->high_bits), nt = group_size(n);
+    struct job job = {.stride = stride, .n = n, .groups = (n + nt - 1) / nt};
     struct kern_seg seg;
     _Alignas(64) float acc[TOKENS + GROUP][16];
 
+    configure(nt, 32);
     for (int p = from; p < to; p++) {
         const uint8_t *scales = m->scales + (size_t)p * m->panel_scales;
-        job.next = m->lines + (size_t)p * m->panel_lines;
+        job.next = (struct ahead){m->lines + (size_t)p * m->panel_lines, n_lines};
         job.x = x;
         clear(acc, job.groups * nt);
         for (int k = 0; k < m->cols; k += 256) {
             seg.n_blocks = int_min(8, (m->cols - k) / 32);
-            path->unpack(job.next, scales, info->table, &seg);
-            job.next += 64 * n_lines;
+            path->unpack(job.next.lines, scales, info->table, &seg);
+            job.next.lines += 64 * n_lines;
             path->groups(&seg, &job, nt, acc);
-            scales += info->scale_bytes * (q32 ? 8 : 1);
-            job.x += q32 ? 8 * sizeof(struct kern_x32) : sizeof(struct kern_x256);
+            scales += info->scale_bytes * 8;
+            job.x += 8 * sizeof(struct kern_x32);
         }
         for (int g = 0; g < job.groups; g++)
             for (int t = 0; t < nt; t++)
                 store_rows(m, p, y, y_stride, first_token(&job, nt, g) + t,
                            _mm512_load_ps(acc[g * nt + t]));
     }
+    release();
 }
 
 static void matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
@@ -313,16 +217,16 @@ static void matmul(const struct kern_mat *m, int from, int to, const void *x, si
         return;
     }
     const uint8_t *rows = x;
-    int chunks = (n + TOKENS - 1) / TOKENS;
-    for (; n > 0; chunks--) {
-        int chunk = (n + chunks - 1) / chunks, size = group_size(chunk);
-        configure(size, kern_type_info(m->type)->shape >= KERN_SHAPE_K16 ? 16 : 32);
-        matmul_groups(m, from, to, rows, x_stride, chunk, size, y, y_stride);
+    for (int chunks = (n + TOKENS - 1) / TOKENS; n > 0; chunks--) {
+        int chunk = (n + chunks - 1) / chunks;
+        if (m->act == KERN_ACT_Q32)
+            matmul32(m, from, to, rows, x_stride, chunk, y, y_stride);
+        else
+            kern_amx256_matmul(m, from, to, rows, x_stride, chunk, y, y_stride);
         n -= chunk;
         rows += (size_t)chunk * x_stride;
         y += (size_t)chunk * y_stride;
     }
-    __asm__ volatile("tilerelease"); // or every switch of threads would save tiles from now on
 }
 
 void kern_fill_amx(struct kern *k)

@@ -1,0 +1,326 @@
+/* kern/amx256_mm.c - AMX tiles for types with scales per 256 columns: the scales of their blocks
+ * are multiplied into the weights, which become two planes of bytes, so that a tile holds whole
+ * sums of 256 columns.
+ *
+ * Activations are loaded as they lie, two tiles of them for each of weights.  The sums leave their
+ * tiles for memory and come back as 16 lanes, one a row, while the tiles take the next ones. */
+#include "kern/kern_int.h"
+
+#if defined(__AMX_INT8__) || defined(__AMXINT8__) // as gcc and clang 14 have it
+
+#include "kern/amx_tiles.h"
+
+#define PANELS 2 // that share a read of the activations
+
+/* 256 columns of a panel, scales multiplied in; w = low + high << shift. */
+struct planes {
+    _Alignas(64) uint8_t low[64][64], high[64][64]; // [group of 4 columns][16 rows][4]
+    _Alignas(64) int16_t min[8][16][2];             // [pair of blocks][row][2]
+    _Alignas(64) float d[16], dmin[16];             // dmin negated
+};
+
+/* How weights times scales, of 6 to 14 bits, are cut into bytes. */
+enum cut {
+    ONE,   // they fit: Q2_K
+    OCTAL, // times the low and the high three bits of the scale: codes up to 31, unsigned
+    WIDE   // the low byte, unsigned, and the high one, signed
+};
+
+INLINE enum cut cut_of(const struct shape sh)
+{
+    return !sh.mins ? WIDE : sh.groups == 4 ? ONE : OCTAL;
+}
+
+/* One line of codes times the scale of their rows, in both halves of 32 bits. */
+INLINE void multiply(const struct shape sh, __m512i codes, __m512i scale, uint8_t *low,
+                     uint8_t *high)
+{
+    if (cut_of(sh) == ONE) { // two bytes at once: neither product carries
+        _mm512_store_si512(low, _mm512_mullo_epi16(codes, scale));
+        return;
+    }
+    if (cut_of(sh) == OCTAL) {
+        __m512i bits = _mm512_and_si512(scale, _mm512_set1_epi16(7));
+        _mm512_store_si512(low, _mm512_mullo_epi16(codes, bits));
+        _mm512_store_si512(high, _mm512_mullo_epi16(codes, _mm512_srli_epi16(scale, 3)));
+        return;
+    }
+    const __m512i first = _mm512_set1_epi16(0xff);
+    __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(codes, 8), 8);
+    __m512i odd = _mm512_srai_epi16(codes, 8);
+    even = _mm512_mullo_epi16(even, scale);
+    odd = _mm512_mullo_epi16(odd, scale);
+    // (first & even) | (~first & odd)
+    _mm512_store_si512(low,
+                       _mm512_ternarylogic_epi32(first, even, _mm512_slli_epi16(odd, 8), 0xca));
+    _mm512_store_si512(high,
+                       _mm512_ternarylogic_epi32(first, _mm512_srli_epi16(even, 8), odd, 0xca));
+}
+
+/* Where a segment stands, and what is fetched meanwhile: the next segment of its panel, and into
+ * the second-level cache the one after that. */
+struct source {
+    const uint8_t *lines, *scales, *next, *far, *next_scales;
+};
+
+INLINE void unpack_planes(const struct shape sh, const struct source *src, __m512i table,
+                          struct planes *w)
+{
+    const int n_lines = sh.low + sh.high;
+    const uint8_t *lines = src->lines, *scales = src->scales;
+    const uint8_t *after = scales + (sh.mins ? 64 : 32);
+    struct shape numbers = sh; // codes that are the numbers themselves
+    numbers.raise -= sh.offset;
+    for (int b = 0; b < 8; b++, lines += 64 * n_lines) {
+        __m512i scale = _mm512_setzero_si512();
+        for (int i = b * n_lines; i < (b + 1) * n_lines; i++) {
+            _mm_prefetch((const char *)src->far + 64 * i, _MM_HINT_T1);
+            _mm_prefetch((const char *)src->next + 64 * i, _MM_HINT_T0);
+        }
+        if (64 * b < scale_bytes256(sh))
+            _mm_prefetch((const char *)src->next_scales + 64 * b, _MM_HINT_T0);
+        UNROLL for (int g = 0; g < 8; g++)
+        {
+            if (g % sh.groups == 0) {
+                scale = scales256(sh, after, 8 / sh.groups * b + g / sh.groups);
+                scale = _mm512_mask_blend_epi16(0xaaaaaaaa, scale, _mm512_slli_epi32(scale, 16));
+            }
+            multiply(sh, unpack(numbers, lines, g, table), scale, w->low[8 * b + g],
+                     w->high[8 * b + g]);
+        }
+    }
+    _mm512_store_ps(w->d, halves(scales));
+    if (!sh.mins)
+        return;
+    for (int j = 0; j < 32 / sh.groups; j++)
+        _mm512_store_si512(w->min[j], mins256(sh, after, j));
+    _mm512_store_ps(w->dmin, negated_halves(scales + 32));
+}
+
+/* Two tiles of tokens times a panel's weights; where their sums so far stand and where the new ones
+ * go, a number of floats from token to token. */
+struct unit {
+    const uint8_t *x[2];
+    const struct planes *w;
+    const float *from[2];
+    float *to[2];
+    size_t from_stride, to_stride;
+    __mmask16 rows;
+};
+
+/* Sums on their way from tiles to lanes: low planes of both tiles of tokens, then high ones. */
+typedef int32_t sums_of[4][TILE_TOKENS][16];
+
+/* Adds the sums of tokens [begin, end) of one of the tiles, times the scales. */
+INLINE void finish(const struct shape sh, const struct unit *u, int tile, int begin, int end,
+                   const sums_of sums, size_t stride)
+{
+    const __m512 d = _mm512_load_ps(u->w->d), dmin = _mm512_load_ps(u->w->dmin);
+    __m512i mins[8];
+    if (sh.mins)
+        UNROLL for (int j = 0; j < 32 / sh.groups; j++) mins[j] = _mm512_load_si512(u->w->min[j]);
+    for (int t = begin; t < end; t++) {
+        const struct kern_x256 *x = (const struct kern_x256 *)(u->x[tile] + (size_t)t * stride);
+        const float *from = u->from[tile] + (size_t)t * u->from_stride;
+        float *to = u->to[tile] + (size_t)t * u->to_stride;
+        __m512i s = _mm512_load_si512(sums[tile][t]);
+        if (cut_of(sh) != ONE) {
+            __m512i high = _mm512_load_si512(sums[2 + tile][t]);
+            s = _mm512_add_epi32(s, _mm512_slli_epi32(high, cut_of(sh) == OCTAL ? 3 : 8));
+        }
+        __m512 f = _mm512_mul_ps(_mm512_cvtepi32_ps(s), d);
+        if (sh.mins) {
+            const int16_t *of_x = sh.groups == 4 ? x->s16 : x->s32;
+            __m512i m = _mm512_setzero_si512();
+            UNROLL for (int j = 0; j < 32 / sh.groups; j++) m = dot2(m, mins[j], of_x + 2 * j);
+            f = _mm512_fmadd_ps(_mm512_cvtepi32_ps(m), dmin, f);
+        }
+        f = _mm512_fmadd_ps(f, _mm512_set1_ps(x->d), _mm512_load_ps(from));
+        _mm512_mask_storeu_ps(to, u->rows, f);
+    }
+}
+
+/* 64 of the 256 columns. */
+#define QUARTER(sh, u, k, stride)                                                                  \
+    do {                                                                                           \
+        LOAD(4, u->x[0] + 64 * (k), stride);                                                       \
+        LOAD(6, u->w->low[16 * (k)], 64);                                                          \
+        ADD(0, 4, 6, su);                                                                          \
+        LOAD(5, u->x[1] + 64 * (k), stride);                                                       \
+        ADD(1, 5, 6, su);                                                                          \
+        if (cut_of(sh) == ONE)                                                                     \
+            break;                                                                                 \
+        LOAD(7, u->w->high[16 * (k)], 64);                                                         \
+        if (cut_of(sh) == OCTAL) {                                                                 \
+            ADD(2, 4, 7, su);                                                                      \
+            ADD(3, 5, 7, su);                                                                      \
+        } else {                                                                                   \
+            ADD(2, 4, 7, ss);                                                                      \
+            ADD(3, 5, 7, ss);                                                                      \
+        }                                                                                          \
+    } while (0)
+
+/* Multiplies one unit and meanwhile finishes the one before, unless it is the first. */
+INLINE void step(const struct shape sh, bool first, const struct unit *u, const struct unit *before,
+                 int nt, size_t stride, sums_of now, const sums_of last)
+{
+    ZERO(0);
+    ZERO(1);
+    ZERO(2);
+    ZERO(3);
+    UNROLL for (int k = 0; k < 4; k++)
+    {
+        QUARTER(sh, u, k, stride);
+        if (!first)
+            finish(sh, before, k / 2, k % 2 * (nt / 2), k % 2 ? nt : nt / 2, last, stride);
+    }
+    STORE(0, now[0]);
+    STORE(1, now[1]);
+    if (cut_of(sh) != ONE) {
+        STORE(2, now[2]);
+        STORE(3, now[3]);
+    }
+}
+
+/* What a chunk of tokens is cut into: tiles of nt tokens, an even number of them. */
+struct cuts {
+    int n, tiles, nt;
+};
+
+/* All tiles have the same size, so the last may begin before the one before it ends; the tokens
+ * they have in common get the same sums twice. */
+INLINE int first_token(struct cuts c, int nt, int tile)
+{
+    return int_min(tile * nt, c.n - nt);
+}
+
+#define SLOTS (TOKENS + 2 * TILE_TOKENS)
+
+/* A chunk of tokens at a segment: sums in acc but for the first and last segment of a row. */
+struct pass {
+    const uint8_t *x; // of the segment
+    size_t stride;
+    struct cuts cuts;
+    bool first, last;
+    float (*acc)[SLOTS][16]; // [panel]
+    float *y;                // of the first panel
+    size_t y_stride;
+    int n_panels, rows; // rows: of y, from the first panel on
+};
+
+static const _Alignas(64) float zeros[16];
+
+INLINE struct unit unit_of(const struct pass *a, const struct planes *w, int nt, int tile,
+                           int panel)
+{
+    struct unit u = {.w = &w[panel], .from_stride = a->first ? 0 : 16, .rows = 0xffff};
+    u.to_stride = a->last ? a->y_stride : 16;
+    if (a->last && a->rows < 16 * panel + 16)
+        u.rows = (__mmask16)((1u << (a->rows - 16 * panel)) - 1);
+    for (int i = 0; i < 2; i++) {
+        const size_t token = (size_t)first_token(a->cuts, nt, tile + i);
+        float *acc = a->acc[panel][(tile + i) * nt];
+        u.x[i] = a->x + token * a->stride;
+        u.from[i] = a->first ? zeros : acc;
+        u.to[i] = a->last ? a->y + token * a->y_stride + 16 * panel : acc;
+    }
+    return u;
+}
+
+INLINE void segment(const struct shape sh, const struct planes *w, const struct pass *a, int nt)
+{
+    _Alignas(64) sums_of sums[2];
+    struct unit before = {0};
+    int now = 0;
+    for (int tile = 0; tile < a->cuts.tiles; tile += 2)
+        for (int panel = 0; panel < a->n_panels; panel++) {
+            const struct unit u = unit_of(a, w, nt, tile, panel);
+            if (tile == 0 && panel == 0)
+                step(sh, true, &u, &before, nt, a->stride, sums[now], sums[!now]);
+            else
+                step(sh, false, &u, &before, nt, a->stride, sums[now], sums[!now]);
+            before = u;
+            now = !now;
+        }
+    for (int tile = 0; tile < 2; tile++)
+        finish(sh, &before, tile, 0, nt, sums[!now], a->stride);
+}
+
+struct path {
+    void (*unpack)(const struct source *src, const uint8_t *values, struct planes *w);
+    void (*segment)(const struct planes *w, const struct pass *a);
+};
+
+// clang-format off
+#define TYPE32(...)
+#define TYPE256(name, ...)                                                                         \
+    static void unpack_##name(const struct source *src, const uint8_t *values, struct planes *w)   \
+    {                                                                                              \
+        const struct shape sh = {__VA_ARGS__};                                                     \
+        unpack_planes(sh, src, load_table(sh, values), w);                                         \
+    }                                                                                              \
+    static void segment_##name(const struct planes *w, const struct pass *a)                       \
+    {                                                                                              \
+        const struct shape sh = {__VA_ARGS__};                                                     \
+        if (a->cuts.nt == TILE_TOKENS)                                                             \
+            segment(sh, w, a, TILE_TOKENS);                                                        \
+        else                                                                                       \
+            segment(sh, w, a, a->cuts.nt);                                                         \
+    }
+#define TYPE(name, type, kind, ...) TYPE##kind(name, __VA_ARGS__)
+KERN_BYTE_TYPES(TYPE)
+
+#define PATH32(...)
+#define PATH256(name, type) [KERN_TYPE_##type] = {unpack_##name, segment_##name},
+#define PATH(name, type, kind, ...) PATH##kind(name, type)
+static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
+// clang-format on
+
+/* Segment s of a panel; behind a row's last columns stand those of the next panel to come. */
+static struct source source_of(const struct kern_mat *m, int panel, int s)
+{
+    const int segs = m->cols / 256;
+    const size_t lines = m->panel_lines / (size_t)segs, scales = m->panel_scales / (size_t)segs;
+    const size_t skip = (PANELS - 1) * m->panel_lines;
+    struct source src = {
+        .lines = m->lines + (size_t)panel * m->panel_lines + (size_t)s * lines,
+        .scales = m->scales + (size_t)panel * m->panel_scales + (size_t)s * scales,
+    };
+    src.next = src.lines + lines + (s + 1 < segs ? 0 : skip);
+    src.far = src.lines + 2 * lines + (s + 2 < segs ? 0 : skip);
+    src.next_scales = src.scales + scales;
+    if (s + 1 == segs)
+        src.next_scales += (PANELS - 1) * m->panel_scales;
+    return src;
+}
+
+void kern_amx256_matmul(const struct kern_mat *m, int from, int to, const uint8_t *x,
+                        size_t x_stride, int n, float *y, size_t y_stride)
+{
+    const struct path *path = &paths[m->type];
+    const int segs = m->cols / 256, pairs = (n + 2 * TILE_TOKENS - 1) / (2 * TILE_TOKENS);
+    struct planes w[PANELS];
+    _Alignas(64) float acc[PANELS][SLOTS][16];
+    struct pass a = {.stride = x_stride, .acc = acc, .y_stride = y_stride};
+
+    a.cuts = (struct cuts){n, 2 * pairs, (n + 2 * pairs - 1) / (2 * pairs)};
+    configure(a.cuts.nt, 64);
+    for (int p = from; p < to; p += PANELS) {
+        a.n_panels = int_min(PANELS, to - p);
+        a.rows = m->rows - 16 * p;
+        a.y = y + 16 * (size_t)p;
+        for (int s = 0; s < segs; s++) {
+            a.x = x + (size_t)s * sizeof(struct kern_x256);
+            a.first = s == 0;
+            a.last = s + 1 == segs;
+            for (int i = 0; i < a.n_panels; i++) {
+                const struct source src = source_of(m, p + i, s);
+                path->unpack(&src, kern_type_info(m->type)->table, &w[i]);
+            }
+            path->segment(w, &a);
+        }
+    }
+    release();
+}
+
+#endif
