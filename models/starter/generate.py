@@ -360,7 +360,7 @@ class Generator:
         def ask(g):
             vals = {s: g.slot_value(kinds[s]) for s in slots}
             text = g.pick(spec["ask"]).format(**vals)
-            if dressed and g.chance(MIX["dressed"]):
+            if dressed and g.chance(MIX["dressed"] if spec is not W.CALCULATOR else .3):
                 text = g.request_text(fn["name"], None, None, {names[s]: vals[s] for s in slots},
                                       {names[s]: "integer" if kinds[s] in ("integer", "number") else "string"
                                        for s in slots}, by_name=True)
@@ -379,6 +379,7 @@ class Generator:
         if kind == "integer": return self.r.randint(1, 120)
         if kind == "number": return self.number()
         if kind == "sum": return self.big_sum()
+        if kind == "any sum": return self.any_sum()
         if kind == "currency": return self.pick(W.CURRENCIES)
         if kind == "language": return self.pick(W.LANGUAGES)
         if kind == "phrase": return self.phrase(2, 5)
@@ -396,6 +397,24 @@ class Generator:
         if self.chance(.15):
             return f"{a} {op} {b} {self.pick('+-*')} {self.digits(self.r.randint(1, 3))}"
         return f"{a} {op} {b}"
+
+    def any_sum(self):
+        """What people give a real calculator; only what turn_tiny_sum asks is left to the model itself."""
+        k, few = self.r.random(), lambda lo=1: self.digits(self.r.randint(lo, 3))
+        if k < .35:
+            return self.big_sum()
+        if k < .65:
+            a, b = few(2), few()
+            return (f"{a} {{}} {b}" if self.chance(.7) else f"{b} {{}} {a}").format(self.pick("+-*/"))
+        if k < .75:
+            return f"{few(2)}{self.pick('+-*/')}{few()}"
+        if k < .82:
+            return f"{few()}{self.pick('+-*/')}({few()}{self.pick('+-*/')}{few()})"
+        if k < .88:
+            return f"{few()}.{few()} {self.pick('+-*/')} {few(2)}"
+        if k < .94:
+            return f"{self.pick(('sqrt', 'abs', 'floor', 'exp', 'ln'))}({few(2)})"
+        return f"{few()} {self.pick(('**', '%', '//'))} {few(2)}"
 
     def tool(self):
         return self.known_tool() if self.chance(MIX["known"]) else self.random_tool()
@@ -423,7 +442,10 @@ class Generator:
         if self.chance(.06):
             return json.dumps({"error": self.phrase(1, 4)})
         if tool["result"] == "sum":
-            return f"{args['expression']} = {self.number()}"
+            if self.chance(.04):
+                return json.dumps({"error": "division by zero"})
+            v = self.number() if self.chance(.3) else self.r.randint(-20, 10 ** self.r.randint(1, 6))
+            return json.dumps({"result": f"{args['expression']}={v}"})
         if tool["result"] and self.chance(.5):
             d = {}
             for k, kind in tool["result"]:

@@ -256,7 +256,7 @@ CALCULATOR = dict(
     desc=["Evaluates an arithmetic expression exactly. Use it for every calculation. Operators: + - * / // % ** ! and "
           "brackets. Constants: pi, e, tau. Functions: sqrt cbrt exp ln log log2 log10 sin cos tan asin acos atan atan2 "
           "sinh cosh tanh abs floor ceil round min max gcd lcm. Angles are in radians."],
-    slots={"a": (["expression"], "sum")}, ask=SUM_ASK, result="sum")
+    slots={"a": (["expression"], "any sum")}, ask=SUM_ASK, result="sum")
 
 SYSTEM = ["You are a helpful assistant.", "You are a helpful assistant.", "You are a helpful assistant.",
           "You are the confab starter model.", "You are a friendly assistant.", "Be brief.", "Answer briefly.",
