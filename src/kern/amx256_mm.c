@@ -10,8 +10,6 @@
 
 #include "kern/amx_tiles.h"
 
-#define PANELS 2 // that share a read of the activations
-
 /* 256 columns of a panel, scales multiplied in; w = low + high << shift. */
 struct planes {
     _Alignas(64) uint8_t low[64][64], high[64][64]; // [group of 4 columns][16 rows][4]
@@ -57,28 +55,18 @@ INLINE void multiply(const struct shape sh, __m512i codes, __m512i scale, uint8_
                        _mm512_ternarylogic_epi32(first, _mm512_srli_epi16(even, 8), odd, 0xca));
 }
 
-/* Where a segment stands, and what is fetched meanwhile: the next segment of its panel, and into
- * the second-level cache the one after that. */
-struct source {
-    const uint8_t *lines, *scales, *next, *far, *next_scales;
-};
-
+/* Meanwhile fetches the next segment of the panel, and into the second-level cache the one after
+ * that: src is of all three. */
 INLINE void unpack_planes(const struct shape sh, const struct source *src, __m512i table,
                           struct planes *w)
 {
-    const int n_lines = sh.low + sh.high;
     const uint8_t *lines = src->lines, *scales = src->scales;
     const uint8_t *after = scales + (sh.mins ? 64 : 32);
     struct shape numbers = sh; // codes that are the numbers themselves
     numbers.raise -= sh.offset;
-    for (int b = 0; b < 8; b++, lines += 64 * n_lines) {
+    for (int b = 0; b < 8; b++, lines += 64 * (sh.low + sh.high)) {
         __m512i scale = _mm512_setzero_si512();
-        for (int i = b * n_lines; i < (b + 1) * n_lines; i++) {
-            _mm_prefetch((const char *)src->far + 64 * i, _MM_HINT_T1);
-            _mm_prefetch((const char *)src->next + 64 * i, _MM_HINT_T0);
-        }
-        if (64 * b < scale_bytes256(sh))
-            _mm_prefetch((const char *)src->next_scales + 64 * b, _MM_HINT_T0);
+        fetch_next(sh, src, b);
         UNROLL for (int g = 0; g < 8; g++)
         {
             if (g % sh.groups == 0) {
@@ -97,15 +85,11 @@ INLINE void unpack_planes(const struct shape sh, const struct source *src, __m51
     _mm512_store_ps(w->dmin, negated_halves(scales + 32));
 }
 
-/* Two tiles of tokens times a panel's weights; where their sums so far stand and where the new ones
- * go, a number of floats from token to token. */
+/* Two tiles of tokens times a panel's weights. */
 struct unit {
-    const uint8_t *x[2];
+    struct slot slots[2];
+    struct steps steps;
     const struct planes *w;
-    const float *from[2];
-    float *to[2];
-    size_t from_stride, to_stride;
-    __mmask16 rows;
 };
 
 /* Sums on their way from tiles to lanes: low planes of both tiles of tokens, then high ones. */
@@ -120,9 +104,8 @@ INLINE void finish(const struct shape sh, const struct unit *u, int tile, int be
     if (sh.mins)
         UNROLL for (int j = 0; j < 32 / sh.groups; j++) mins[j] = _mm512_load_si512(u->w->min[j]);
     for (int t = begin; t < end; t++) {
-        const struct kern_x256 *x = (const struct kern_x256 *)(u->x[tile] + (size_t)t * stride);
-        const float *from = u->from[tile] + (size_t)t * u->from_stride;
-        float *to = u->to[tile] + (size_t)t * u->to_stride;
+        const struct slot *slot = &u->slots[tile];
+        const struct kern_x256 *x = (const struct kern_x256 *)(slot->x + (size_t)t * stride);
         __m512i s = _mm512_load_si512(sums[tile][t]);
         if (cut_of(sh) != ONE) {
             __m512i high = _mm512_load_si512(sums[2 + tile][t]);
@@ -135,18 +118,19 @@ INLINE void finish(const struct shape sh, const struct unit *u, int tile, int be
             UNROLL for (int j = 0; j < 32 / sh.groups; j++) m = dot2(m, mins[j], of_x + 2 * j);
             f = _mm512_fmadd_ps(_mm512_cvtepi32_ps(m), dmin, f);
         }
-        f = _mm512_fmadd_ps(f, _mm512_set1_ps(x->d), _mm512_load_ps(from));
-        _mm512_mask_storeu_ps(to, u->rows, f);
+        f = _mm512_fmadd_ps(f, _mm512_set1_ps(x->d),
+                            _mm512_load_ps(slot->from + (size_t)t * u->steps.from));
+        _mm512_mask_storeu_ps(slot->to + (size_t)t * u->steps.to, u->steps.rows, f);
     }
 }
 
 /* 64 of the 256 columns. */
 #define QUARTER(sh, u, k, stride)                                                                  \
     do {                                                                                           \
-        LOAD(4, u->x[0] + 64 * (k), stride);                                                       \
+        LOAD(4, u->slots[0].x + 64 * (k), stride);                                                 \
         LOAD(6, u->w->low[16 * (k)], 64);                                                          \
         ADD(0, 4, 6, su);                                                                          \
-        LOAD(5, u->x[1] + 64 * (k), stride);                                                       \
+        LOAD(5, u->slots[1].x + 64 * (k), stride);                                                 \
         ADD(1, 5, 6, su);                                                                          \
         if (cut_of(sh) == ONE)                                                                     \
             break;                                                                                 \
@@ -182,51 +166,6 @@ INLINE void step(const struct shape sh, bool first, const struct unit *u, const 
     }
 }
 
-/* What a chunk of tokens is cut into: tiles of nt tokens, an even number of them. */
-struct cuts {
-    int n, tiles, nt;
-};
-
-/* All tiles have the same size, so the last may begin before the one before it ends; the tokens
- * they have in common get the same sums twice. */
-INLINE int first_token(struct cuts c, int nt, int tile)
-{
-    return int_min(tile * nt, c.n - nt);
-}
-
-#define SLOTS (TOKENS + 2 * TILE_TOKENS)
-
-/* A chunk of tokens at a segment: sums in acc but for the first and last segment of a row. */
-struct pass {
-    const uint8_t *x; // of the segment
-    size_t stride;
-    struct cuts cuts;
-    bool first, last;
-    float (*acc)[SLOTS][16]; // [panel]
-    float *y;                // of the first panel
-    size_t y_stride;
-    int n_panels, rows; // rows: of y, from the first panel on
-};
-
-static const _Alignas(64) float zeros[16];
-
-INLINE struct unit unit_of(const struct pass *a, const struct planes *w, int nt, int tile,
-                           int panel)
-{
-    struct unit u = {.w = &w[panel], .from_stride = a->first ? 0 : 16, .rows = 0xffff};
-    u.to_stride = a->last ? a->y_stride : 16;
-    if (a->last && a->rows < 16 * panel + 16)
-        u.rows = (__mmask16)((1u << (a->rows - 16 * panel)) - 1);
-    for (int i = 0; i < 2; i++) {
-        const size_t token = (size_t)first_token(a->cuts, nt, tile + i);
-        float *acc = a->acc[panel][(tile + i) * nt];
-        u.x[i] = a->x + token * a->stride;
-        u.from[i] = a->first ? zeros : acc;
-        u.to[i] = a->last ? a->y + token * a->y_stride + 16 * panel : acc;
-    }
-    return u;
-}
-
 INLINE void segment(const struct shape sh, const struct planes *w, const struct pass *a, int nt)
 {
     _Alignas(64) sums_of sums[2];
@@ -234,7 +173,11 @@ INLINE void segment(const struct shape sh, const struct planes *w, const struct 
     int now = 0;
     for (int tile = 0; tile < a->cuts.tiles; tile += 2)
         for (int panel = 0; panel < a->n_panels; panel++) {
-            const struct unit u = unit_of(a, w, nt, tile, panel);
+            const struct unit u = {
+                .slots = {slot_of(a, nt, tile, panel), slot_of(a, nt, tile + 1, panel)},
+                .steps = steps_of(a, panel),
+                .w = &w[panel],
+            };
             if (tile == 0 && panel == 0)
                 step(sh, true, &u, &before, nt, a->stride, sums[now], sums[!now]);
             else
@@ -276,24 +219,6 @@ KERN_BYTE_TYPES(TYPE)
 static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
 // clang-format on
 
-/* Segment s of a panel; behind a row's last columns stand those of the next panel to come. */
-static struct source source_of(const struct kern_mat *m, int panel, int s)
-{
-    const int segs = m->cols / 256;
-    const size_t lines = m->panel_lines / (size_t)segs, scales = m->panel_scales / (size_t)segs;
-    const size_t skip = (PANELS - 1) * m->panel_lines;
-    struct source src = {
-        .lines = m->lines + (size_t)panel * m->panel_lines + (size_t)s * lines,
-        .scales = m->scales + (size_t)panel * m->panel_scales + (size_t)s * scales,
-    };
-    src.next = src.lines + lines + (s + 1 < segs ? 0 : skip);
-    src.far = src.lines + 2 * lines + (s + 2 < segs ? 0 : skip);
-    src.next_scales = src.scales + scales;
-    if (s + 1 == segs)
-        src.next_scales += (PANELS - 1) * m->panel_scales;
-    return src;
-}
-
 void kern_amx256_matmul(const struct kern_mat *m, int from, int to, const uint8_t *x,
                         size_t x_stride, int n, float *y, size_t y_stride)
 {
@@ -314,8 +239,9 @@ void kern_amx256_matmul(const struct kern_mat *m, int from, int to, const uint8_
             a.first = s == 0;
             a.last = s + 1 == segs;
             for (int i = 0; i < a.n_panels; i++) {
-                const struct source src = source_of(m, p + i, s);
-                path->unpack(&src, kern_type_info(m->type)->table, &w[i]);
+                const struct source src[] = {source_of(m, p + i, s), source_of(m, p + i, s + 1),
+                                             source_of(m, p + i, s + 2)};
+                path->unpack(src, kern_type_info(m->type)->table, &w[i]);
             }
             path->segment(w, &a);
         }

@@ -14,31 +14,15 @@
 
 #include "kern/amx_tiles.h"
 
-#define LEAST32  96 // tokens: with fewer, and for floats, the level below is as fast
+#define LEAST32  48 // tokens: with fewer, and for floats, the level below is as fast
 #define LEAST256 12
-#define GROUP    TILE_TOKENS
 
 #define MULTIPLY(sums, x, w)                                                                       \
     ZERO(sums);                                                                                    \
     ADD(sums, x, w, ss)
 
-/* What groups of tokens share. */
-struct job {
-    const uint8_t *x; // codes of the segment's columns, of the first of n tokens
-    size_t stride;
-    int n, groups;
-    struct ahead next; // the lines of the next segment, fetched meanwhile
-};
-
-/* Where group g of nt tokens begins: all have the same size, so that the last may begin before the
- * one before it ends; their common tokens get the same sums twice. */
-INLINE int first_token(const struct job *job, int nt, int g)
-{
-    return int_min(g * nt, job->n - nt);
-}
-
 /* The sums of eight blocks of up to 16 tokens, on their way from tiles to lanes. */
-typedef int32_t sums_of[8][GROUP][16];
+typedef int32_t sums_of[8][TILE_TOKENS][16];
 
 // acc += the sums of a block times its scales, on both sides; x is the block of the first token
 INLINE void scale32(const struct shape sh, const int32_t (*sums)[16], const float *scales,
@@ -70,141 +54,167 @@ INLINE void scale32(const struct shape sh, const int32_t (*sums)[16], const floa
     } while (0)
 /* Multiplies block k and stores the one before, to `now` or from the eight blocks before to `last`.
  */
-#define BEGIN(k, tile, before, tx, tw)                                                             \
-    LOAD(tx, x + (k)*width, stride);                                                               \
-    LOAD(tw, w + (k)*lines, 64);                                                                   \
+#define BEGIN(k, tile, earlier, tx, tw)                                                            \
+    LOAD(tx, u->slot.x + (k)*width, stride);                                                       \
+    LOAD(tw, u->seg->w + (k)*lines, 64);                                                           \
     MULTIPLY(tile, tx, tw);                                                                        \
-    STORE(before, (k) ? now[(k)-1] : last[7])
+    STORE(earlier, (k) ? now[(k)-1] : last[7])
 #define BOTH(k, ...)                                                                               \
     BEGIN(k, __VA_ARGS__);                                                                         \
     SCALE(k)
 #define FINISH(k, ...) SCALE(k)
 
-/* The groups times a segment with scales per 32 columns: out += sums times scales.  (All of it
- * stands in one loop because gcc keeps arrays in registers only where loops over them are inner
- * ones.) */
-INLINE void groups32(const struct shape sh, const struct kern_seg *seg, const struct job *job,
-                     int nt, float (*out)[16])
+/* A tile of tokens times a panel's weights. */
+struct unit {
+    struct slot slot;
+    struct steps steps;
+    const struct kern_seg *seg;
+};
+
+INLINE void begin(const struct unit *u, int nt, __m512 *acc)
+{
+    UNROLL for (int t = 0; t < nt; t++) acc[t] =
+        _mm512_load_ps(u->slot.from + (size_t)t * u->steps.from);
+}
+
+INLINE void end(const struct unit *u, int nt, const __m512 *acc)
+{
+    UNROLL for (int t = 0; t < nt; t++)
+        _mm512_mask_storeu_ps(u->slot.to + (size_t)t * u->steps.to, u->steps.rows, acc[t]);
+}
+
+/* Multiplies u, if there is one, and meanwhile scales what was multiplied before, unless u is the
+ * first.  (All of it stands in one function because gcc keeps arrays in registers only where loops
+ * over them are inner ones.) */
+INLINE void step(const struct shape sh, bool first, const struct unit *u, const struct unit *before,
+                 int nt, size_t stride, sums_of now, sums_of last)
 {
     enum { width = sizeof(struct kern_x32), lines = 8 };
-    const size_t stride = job->stride;
-    _Alignas(64) sums_of sums[2];
-    for (int g = 0; g <= job->groups; g++) {
-        const uint8_t *x = job->x + (size_t)first_token(job, nt, g) * stride;
-        const uint8_t *before = job->x + (size_t)first_token(job, nt, g - 1) * stride;
-        const uint8_t(*w)[64] = seg->w;
-        int32_t(*now)[GROUP][16] = sums[g & 1], (*last)[GROUP][16] = sums[~g & 1];
-        __m512 acc[GROUP];
-        fetch_share(job->next, g, job->groups + 1);
-        UNROLL for (int t = 0; t < nt; t++) acc[t] = _mm512_load_ps(out[t]);
-#define SCALE(k) scale32(sh, last[k], seg->d[k], seg->m[k], before + (k)*width, stride, nt, acc)
-        if (g == 0) {
-            EIGHT(BEGIN);
-            continue;
-        } else if (g < job->groups) {
-            EIGHT(BOTH);
-        } else {
-            STORE(3, last[7]);
-            EIGHT(FINISH);
-        }
-#undef SCALE
-        UNROLL for (int t = 0; t < nt; t++) _mm512_store_ps(out[t], acc[t]);
-        out += nt;
+    const struct kern_seg *seg = before->seg;
+    __m512 acc[TILE_TOKENS];
+#define SCALE(k)                                                                                   \
+    scale32(sh, last[k], seg->d[k], seg->m[k], before->slot.x + (k)*width, stride, nt, acc)
+    if (first) {
+        EIGHT(BEGIN); // this stores what a tile held, where nobody looks
+        return;
     }
+    begin(before, nt, acc);
+    if (u) {
+        EIGHT(BOTH);
+    } else {
+        STORE(3, last[7]);
+        EIGHT(FINISH);
+    }
+    end(before, nt, acc);
+#undef SCALE
+}
+
+INLINE void segment(const struct shape sh, const struct kern_seg *seg, const struct pass *a, int nt)
+{
+    _Alignas(64) sums_of sums[2];
+    struct unit before = {.seg = seg};
+    int now = 0;
+    for (int tile = 0; tile < a->cuts.tiles; tile++)
+        for (int panel = 0; panel < a->n_panels; panel++) {
+            const struct unit u = {slot_of(a, nt, tile, panel), steps_of(a, panel), &seg[panel]};
+            step(sh, tile == 0 && panel == 0, &u, &before, nt, a->stride, sums[now], sums[!now]);
+            before = u;
+            now = !now;
+        }
+    step(sh, false, NULL, &before, nt, a->stride, sums[now], sums[!now]);
 }
 
 /* The end of a row that is no multiple of 256. */
-INLINE void short32(const struct shape sh, const struct kern_seg *seg, const struct job *job,
-                    int nt, float (*out)[16])
+INLINE void short_segment(const struct shape sh, const struct kern_seg *seg, const struct pass *a,
+                          int nt)
 {
-    for (int g = 0; g < job->groups; g++, out += nt) {
-        const uint8_t *x = job->x + (size_t)first_token(job, nt, g) * job->stride;
-        _Alignas(64) int32_t sums[GROUP][16];
-        __m512 acc[GROUP];
-        UNROLL for (int t = 0; t < nt; t++) acc[t] = _mm512_load_ps(out[t]);
-        for (int j = 0; j < seg->n_blocks; j++, x += sizeof(struct kern_x32)) {
-            LOAD(4, x, job->stride);
-            LOAD(6, seg->w[8 * j], 64);
-            MULTIPLY(0, 4, 6);
-            STORE(0, sums);
-            scale32(sh, sums, seg->d[j], seg->m[j], x, job->stride, nt, acc);
+    _Alignas(64) int32_t sums[TILE_TOKENS][16];
+    for (int tile = 0; tile < a->cuts.tiles; tile++)
+        for (int panel = 0; panel < a->n_panels; panel++) {
+            const struct unit u = {slot_of(a, nt, tile, panel), steps_of(a, panel), &seg[panel]};
+            const uint8_t *x = u.slot.x;
+            __m512 acc[TILE_TOKENS];
+            begin(&u, nt, acc);
+            for (int j = 0; j < seg->n_blocks; j++, x += sizeof(struct kern_x32)) {
+                LOAD(4, x, a->stride);
+                LOAD(6, u.seg->w[8 * j], 64);
+                MULTIPLY(0, 4, 6);
+                STORE(0, sums);
+                scale32(sh, sums, u.seg->d[j], u.seg->m[j], x, a->stride, nt, acc);
+            }
+            end(&u, nt, acc);
         }
-        UNROLL for (int t = 0; t < nt; t++) _mm512_store_ps(out[t], acc[t]);
-    }
 }
 
 struct path {
-    void (*unpack)(const uint8_t *lines, const uint8_t *scales, const uint8_t *values,
-                   struct kern_seg *seg);
-    void (*groups)(const struct kern_seg *seg, const struct job *job, int nt, float (*out)[16]);
+    void (*unpack)(const struct source *src, const uint8_t *values, struct kern_seg *seg);
+    void (*segment)(const struct kern_seg *seg, const struct pass *a);
 };
 
 // clang-format off
-#define ANY(sh, seg, job, nt, out)                                                                 \
-    (seg->n_blocks == 8 ? groups32(sh, seg, job, nt, out) : short32(sh, seg, job, nt, out))
+#define SEGMENT(sh, seg, a, nt)                                                                    \
+    (seg->n_blocks == 8 ? segment(sh, seg, a, nt) : short_segment(sh, seg, a, nt))
 #define TYPE256(...)
 #define TYPE32(name, ...)                                                                          \
-    static void unpack_##name(const uint8_t *lines, const uint8_t *scales, const uint8_t *values,  \
+    static void unpack_##name(const struct source *src, const uint8_t *values,                     \
                               struct kern_seg *seg)                                                \
     {                                                                                              \
         struct shape sh = {__VA_ARGS__};                                                           \
         sh.raise -= sh.offset; /* codes are the numbers themselves then */                         \
-        unpack_seg(sh, lines, scales, load_table(sh, values), true, seg);                          \
+        unpack_seg(sh, src, load_table(sh, values), true, true, seg);                              \
     }                                                                                              \
-    static void groups_##name(const struct kern_seg *seg, const struct job *job, int nt,           \
-                              float (*out)[16])                                                    \
+    static void segment_##name(const struct kern_seg *seg, const struct pass *a)                   \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        if (nt == 12)                                                                              \
-            ANY(sh, seg, job, 12, out);                                                            \
+        if (a->cuts.nt == 12)                                                                      \
+            SEGMENT(sh, seg, a, 12);                                                               \
         else                                                                                       \
-            ANY(sh, seg, job, 16, out);                                                            \
+            SEGMENT(sh, seg, a, 16);                                                               \
     }
 #define TYPE(name, type, kind, ...) TYPE##kind(name, __VA_ARGS__)
 KERN_BYTE_TYPES(TYPE)
 
 #define PATH256(...)
-#define PATH32(name, type) [KERN_TYPE_##type] = {unpack_##name, groups_##name},
+#define PATH32(name, type) [KERN_TYPE_##type] = {unpack_##name, segment_##name},
 #define PATH(name, type, kind, ...) PATH##kind(name, type)
 static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
 // clang-format on
 
-/* Tokens of a group: those of 12 leave less over now and then; a group costs its tokens and about
- * two more. */
-static int group_size(int n)
+/* Tokens of a tile: those of 12 leave less over now and then; a tile costs its tokens and about two
+ * more. */
+static int tile_size(int n)
 {
     return (n + 11) / 12 * (12 + 2) < (n + 15) / 16 * (16 + 2) ? 12 : 16;
 }
 
 /* Panels [from, to) times at most TOKENS tokens. */
-static void matmul32(const struct kern_mat *m, int from, int to, const uint8_t *x, size_t stride,
+static void matmul32(const struct kern_mat *m, int from, int to, const uint8_t *x, size_t x_stride,
                      int n, float *y, size_t y_stride)
 {
-    const struct kern_type_info *info = kern_type_info(m->type);
     const struct path *path = &paths[m->type];
-    const int n_lines = 8 * (info->low_bits + info->high_bits), nt = group_size(n);
-    struct job job = {.stride = stride, .n = n, .groups = (n + nt - 1) / nt};
-    struct kern_seg seg;
-    _Alignas(64) float acc[TOKENS + GROUP][16];
+    const int segs = (m->cols + 255) / 256, nt = tile_size(n);
+    struct kern_seg seg[PANELS];
+    _Alignas(64) float acc[PANELS][SLOTS][16];
+    struct pass a = {.stride = x_stride, .acc = acc, .y_stride = y_stride};
 
+    a.cuts = (struct cuts){n, (n + nt - 1) / nt, nt};
     configure(nt, 32);
-    for (int p = from; p < to; p++) {
-        const uint8_t *scales = m->scales + (size_t)p * m->panel_scales;
-        job.next = (struct ahead){m->lines + (size_t)p * m->panel_lines, n_lines};
-        job.x = x;
-        clear(acc, job.groups * nt);
-        for (int k = 0; k < m->cols; k += 256) {
-            seg.n_blocks = int_min(8, (m->cols - k) / 32);
-            path->unpack(job.next.lines, scales, info->table, &seg);
-            job.next.lines += 64 * n_lines;
-            path->groups(&seg, &job, nt, acc);
-            scales += info->scale_bytes * 8;
-            job.x += 8 * sizeof(struct kern_x32);
+    for (int p = from; p < to; p += PANELS) {
+        a.n_panels = int_min(PANELS, to - p);
+        a.rows = m->rows - 16 * p;
+        a.y = y + 16 * (size_t)p;
+        for (int s = 0; s < segs; s++) {
+            a.x = x + (size_t)s * 8 * sizeof(struct kern_x32);
+            a.first = s == 0;
+            a.last = s + 1 == segs;
+            for (int i = 0; i < a.n_panels; i++) {
+                const struct source src[] = {source_of(m, p + i, s), source_of(m, p + i, s + 1),
+                                             source_of(m, p + i, s + 2)};
+                seg[i].n_blocks = int_min(8, m->cols / 32 - 8 * s);
+                path->unpack(src, kern_type_info(m->type)->table, &seg[i]);
+            }
+            path->segment(seg, &a);
         }
-        for (int g = 0; g < job.groups; g++)
-            for (int t = 0; t < nt; t++)
-                store_rows(m, p, y, y_stride, first_token(&job, nt, g) + t,
-                           _mm512_load_ps(acc[g * nt + t]));
     }
     release();
 }

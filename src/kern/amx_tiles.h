@@ -42,17 +42,84 @@ static inline void release(void)
     __asm__ volatile("tilerelease");
 }
 
-/* Lines of weights to come. */
-struct ahead {
-    const uint8_t *lines;
-    int n;
+/* A chunk of tokens is cut into tiles of nt tokens, as many as there are.  All have the same size,
+ * so the last may begin before the one before it ends; the tokens they have in common get the same
+ * sums twice. */
+struct cuts {
+    int n, tiles, nt;
 };
 
-/* Fetches share i of `shares` equal ones. */
-INLINE void fetch_share(struct ahead next, int i, int shares)
+INLINE int first_token(struct cuts c, int nt, int tile)
 {
-    for (int l = next.n * i / shares; l < next.n * (i + 1) / shares; l++)
-        _mm_prefetch((const char *)next.lines + 64 * l, _MM_HINT_T0);
+    return int_min(tile * nt, c.n - nt);
+}
+
+#define PANELS 2 // that share a read of the activations
+#define SLOTS  (TOKENS + 2 * TILE_TOKENS)
+
+/* A chunk of tokens at a segment of 256 columns of some panels.  Sums so far stand in acc but for
+ * the first and the last segment of a row. */
+struct pass {
+    const uint8_t *x; // of the segment
+    size_t stride;
+    struct cuts cuts;
+    bool first, last;
+    float (*acc)[SLOTS][16]; // [panel]
+    float *y;                // of the first panel
+    size_t y_stride;
+    int n_panels, rows; // rows: of y, from the first panel on
+};
+
+/* A tile of tokens of a pass: their activations, and where their sums come from and go to. */
+struct slot {
+    const uint8_t *x;
+    const float *from;
+    float *to;
+};
+
+INLINE struct slot slot_of(const struct pass *a, int nt, int tile, int panel)
+{
+    static const _Alignas(64) float zeros[16];
+    const size_t token = (size_t)first_token(a->cuts, nt, tile);
+    float *acc = a->acc[panel][tile * nt];
+    return (struct slot){
+        .x = a->x + token * a->stride,
+        .from = a->first ? zeros : acc,
+        .to = a->last ? a->y + token * a->y_stride + 16 * panel : acc,
+    };
+}
+
+/* Floats from a token's sums to the next one's, and which lanes are rows. */
+struct steps {
+    size_t from, to;
+    __mmask16 rows;
+};
+
+INLINE struct steps steps_of(const struct pass *a, int panel)
+{
+    const int rows = a->rows - 16 * panel;
+    return (struct steps){
+        .from = a->first ? 0 : 16,
+        .to = a->last ? a->y_stride : 16,
+        .rows = (__mmask16)(!a->last || rows >= 16 ? 0xffff : (1u << rows) - 1),
+    };
+}
+
+/* Segment s of a panel, or, if that is behind the last, of the panel that comes next. */
+INLINE struct source source_of(const struct kern_mat *m, int panel, int s)
+{
+    const struct kern_type_info *info = kern_type_info(m->type);
+    const int segs = (m->cols + 255) / 256;
+    if (s >= segs) {
+        s -= segs;
+        panel += PANELS;
+    }
+    return (struct source){
+        m->lines + (size_t)panel * m->panel_lines +
+            (size_t)(s * 8 * 64 * (info->low_bits + info->high_bits)),
+        m->scales + (size_t)panel * m->panel_scales +
+            (size_t)(s * info->scale_bytes * (m->act == KERN_ACT_Q32 ? 8 : 1)),
+    };
 }
 
 /* Panels [from, to) times at most TOKENS tokens whose activations have scales per 256 columns. */

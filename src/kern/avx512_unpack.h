@@ -134,11 +134,32 @@ INLINE int scale_bytes256(const struct shape sh)
     return sh.mins ? 320 : sh.groups == 4 ? 288 : 160;
 }
 
-/* 256 columns; not the codes where they are bytes that stay as they are. */
-INLINE void unpack_seg(const struct shape sh, const uint8_t *lines, const uint8_t *scales,
-                       __m512i table, bool q32, struct kern_seg *seg)
+/* Where the codes and scales of 256 columns of a panel stand. */
+struct source {
+    const uint8_t *lines, *scales;
+};
+
+/* Block b's share of the lines that are used next (src[1]), and into the second-level cache of
+ * those after them. */
+INLINE void fetch_next(const struct shape sh, const struct source *src, int b)
 {
+    const int n = sh.low + sh.high;
+    for (int i = b * n; i < (b + 1) * n; i++) {
+        _mm_prefetch((const char *)src[2].lines + 64 * i, _MM_HINT_T1);
+        _mm_prefetch((const char *)src[1].lines + 64 * i, _MM_HINT_T0);
+    }
+    _mm_prefetch((const char *)src[1].scales + 64 * b, _MM_HINT_T0);
+}
+
+/* 256 columns; not the codes where they are bytes that stay as they are.  ahead: fetch meanwhile,
+ * and src is of the next two as well. */
+INLINE void unpack_seg(const struct shape sh, const struct source *src, __m512i table, bool q32,
+                       bool ahead, struct kern_seg *seg)
+{
+    const uint8_t *lines = src->lines, *scales = src->scales;
     for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (sh.low + sh.high)) {
+        if (ahead)
+            fetch_next(sh, src, b);
         for (int g = 0; g < 8 && (sh.low < 8 || sh.raise); g++)
             _mm512_store_si512(seg->w[8 * b + g], unpack(sh, lines, g, table));
         if (!q32)

@@ -220,7 +220,7 @@ INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, 
 
 /* What tiles read: unpacked weights (the packed lines themselves where those are bytes already),
  * and the lines of the next segment, which they fetch meanwhile, each of all `tiles` a share. */
-struct source {
+struct feed {
     const struct kern_seg *seg;
     const uint8_t (*w)[64];
     const uint8_t *next;
@@ -228,7 +228,7 @@ struct source {
 };
 
 /* Tile i's share of the lines of 32 columns. */
-INLINE void fetch_share(const struct shape sh, const struct source *src, int i, int block)
+INLINE void fetch_share(const struct shape sh, const struct feed *src, int i, int block)
 {
     int n = sh.low + sh.high;
     int from = n * (src->done + i) / src->tiles, to = n * (src->done + i + 1) / src->tiles;
@@ -237,8 +237,8 @@ INLINE void fetch_share(const struct shape sh, const struct source *src, int i, 
 }
 
 /* n tiles of nt tokens. */
-INLINE void tile32(const struct shape sh, const struct source *src, const uint8_t *x0,
-                   size_t stride, int nt, int n, float (*out)[16])
+INLINE void tile32(const struct shape sh, const struct feed *src, const uint8_t *x0, size_t stride,
+                   int nt, int n, float (*out)[16])
 {
     const struct kern_seg *seg = src->seg;
     for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
@@ -261,8 +261,8 @@ INLINE void tile32(const struct shape sh, const struct source *src, const uint8_
     }
 }
 
-INLINE void tile256(const struct shape sh, const struct source *src, const uint8_t *x0,
-                    size_t stride, int nt, int n, float (*out)[16])
+INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t *x0, size_t stride,
+                    int nt, int n, float (*out)[16])
 {
     const struct kern_seg *seg = src->seg;
     for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
@@ -295,9 +295,8 @@ typedef void fused_fn(const struct kern_mat *m, int from, int to, int np, const 
 
 struct path {
     fused_fn *fused;
-    void (*unpack)(const uint8_t *lines, const uint8_t *scales, const uint8_t *values,
-                   struct kern_seg *seg);
-    void (*tile)(const struct source *src, const uint8_t *x, size_t stride, int nt, int n,
+    void (*unpack)(const struct source *src, const uint8_t *values, struct kern_seg *seg);
+    void (*tile)(const struct feed *src, const uint8_t *x, size_t stride, int nt, int n,
                  float (*out)[16]);
 };
 
@@ -319,13 +318,13 @@ struct path {
             FUSED_CASE(kind, 9) FUSED_CASE(kind, 10) FUSED_CASE(kind, 11) FUSED_CASE(kind, 12)     \
         }                                                                                          \
     }                                                                                              \
-    static void unpack_##name(const uint8_t *lines, const uint8_t *scales, const uint8_t *values,  \
+    static void unpack_##name(const struct source *src, const uint8_t *values,                     \
                               struct kern_seg *seg)                                                \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        unpack_seg(sh, lines, scales, load_table(sh, values), kind == 32, seg);                    \
+        unpack_seg(sh, src, load_table(sh, values), kind == 32, false, seg);                       \
     }                                                                                              \
-    static void tile_##name(const struct source *src, const uint8_t *x, size_t stride, int nt,     \
+    static void tile_##name(const struct feed *src, const uint8_t *x, size_t stride, int nt,     \
                             int n, float (*out)[16])                                               \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
@@ -458,8 +457,8 @@ static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, s
     clear(acc, n);
     for (int k = 0; k < m->cols; k += 256) {
         seg.n_blocks = int_min(8, (m->cols - k) / 32);
-        path->unpack(lines, scales, info->table, &seg);
-        struct source src = {
+        path->unpack(&(struct source){lines, scales}, info->table, &seg);
+        struct feed src = {
             .seg = &seg,
             .w = (const uint8_t(*)[64])(info->low_bits == 8 ? lines : seg.w[0]),
             .next = lines + 8 * 64 * (info->low_bits + info->high_bits),
