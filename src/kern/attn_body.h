@@ -66,6 +66,28 @@ struct group {
  * on its way and leaves them to the others. */
 enum source { HALVES, HALVES_KEPT, FLOATS };
 
+/* What few query rows wait for is memory: while they are scored against a block's keys, those of
+ * the next are fetched, and its own values into the second-level cache. */
+struct fetch {
+    const char *keys, *values; // NULL: none
+};
+
+INLINE struct fetch fetch_of(enum kern_kv kv, const void *const *blocks, int tile, int to, int d)
+{
+    if (tile % 2)
+        return (struct fetch){NULL, NULL};
+    return (struct fetch){blocks[int_min(tile / 2 + 1, (to - 1) / 2)],
+                          value_at(kv, blocks, 16 * tile, d, 0)};
+}
+
+INLINE void fetch_line(struct fetch f, int i)
+{
+    if (f.keys) {
+        __builtin_prefetch(f.keys + 64 * i, 0, 3);
+        __builtin_prefetch(f.values + 64 * i, 0, 2);
+    }
+}
+
 /* Scores of `rows` query rows against the key tiles [from, to) (and their neighbours up to a
  * multiple of `tiles`), `tiles` at a time.  floats: those of block from / 2, unless HALVES.
  * (Here and below one outer loop holds the others, because gcc keeps arrays in registers only where
@@ -77,10 +99,13 @@ INLINE void score(const float *q, int rows, int d, const void *const *blocks, en
         VEC s[GROUP][2 * PARTS]; // tiles <= 2, of one block
         const uint16_t *halves = key_tile(blocks, tile, d);
         float *kept = source == HALVES ? NULL : floats + tile % 2 * 16 * d;
+        const struct fetch next = fetch_of(KERN_KV_F16, blocks, tile, to, d);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 s[r][v] = vec_zero();
-        for (int i = 0; i < d; i++)
+        for (int i = 0; i < d; i++) {
+            if (source == HALVES) // the values of a block, and its keys, are d lines
+                fetch_line(next, i);
             for (int v = 0; v < tiles * PARTS; v++) {
                 int at = 16 * (v / PARTS * d + i) + v % PARTS * LANES;
                 VEC k = source == FLOATS ? vec_load(kept + at) : vec_half(halves + at);
@@ -89,6 +114,7 @@ INLINE void score(const float *q, int rows, int d, const void *const *blocks, en
                 for (int r = 0; r < rows; r++)
                     s[r][v] = vec_fma(vec_set1(q[r * d + i]), k, s[r][v]);
             }
+        }
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 vec_store(p[r] + 16 * tile + v * LANES, s[r][v]);
@@ -104,15 +130,19 @@ INLINE void score_coded(const struct kern_q8_row *q, int rows, int d, const void
         const uint8_t *block = blocks[tile / 2];
         const uint8_t *keys = block + (size_t)(tile % 2) * 16 * (size_t)d;
         const float *scales = kern_q8_scales(block, d) + tile % 2 * 16;
+        const struct fetch next = fetch_of(KERN_KV_Q8, blocks, tile, to, d);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 s[r][v] = ivec_set1(Q_OFFSET ? -128 * q[r].sum : 0);
-        for (int i = 0; i < d; i += 4)
+        for (int i = 0; i < d; i += 4) {
+            fetch_line(next, i / 2);
+            fetch_line(next, i / 2 + 1);
             for (int v = 0; v < tiles * PARTS; v++) {
                 QKEY k = qkey_load(keys + 16 * (v / PARTS * d + i) + 4 * LANES * (v % PARTS));
                 for (int r = 0; r < rows; r++)
                     s[r][v] = qkey_dot(s[r][v], k, q[r].codes + i);
             }
+        }
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 vec_store(p[r] + 16 * tile + v * LANES,
