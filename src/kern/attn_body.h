@@ -512,7 +512,10 @@ static void attn_merge(const float *acc, size_t acc_stride, const float *max, co
             out[i] = fmaf(w, a[i], out[i]);
     }
     float scale = total > 0 ? 1.0f / total : total; // a NaN stays one
-    for (int i = 0; i < d; i++)
+    int i = 0;
+    for (; i + LANES <= d; i += LANES)
+        vec_store(out + i, vec_mul(vec_load(out + i), vec_set1(scale)));
+    for (; i < d; i++)
         out[i] *= scale;
 }
 
