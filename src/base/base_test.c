@@ -1,4 +1,5 @@
 /* base/base_test.c - strings, buffers, arenas, UTF-8, queues, errors. */
+#include "base/mem.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -234,7 +235,23 @@ static void log_levels_are_per_room(void **state)
     assert_string_equal(log_quote(out, sizeof out, STR("plain")), "plain");
 }
 
+static void mem_populate_keeps_what_is_there(void **state)
+{
+    const size_t size = 300000;
+    (void)state;
+    unsigned char *p = mem_try(size);
+    assert_non_null(p);
+    for (size_t i = 0; i < size; i += 5000)
+        p[i] = (unsigned char)(i / 5000 + 1);
+    (void)mem_populate(p + 100, size - 200); // false on systems that know no such thing
+    assert_true(mem_populate(p + 1, 4000));  // no whole page
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(p[i], i % 5000 == 0 ? (unsigned char)(i / 5000 + 1) : 0);
+    mem_try_free(p, size);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(mem_populate_keeps_what_is_there),
     cmocka_unit_test(str_numbers_are_strict),
     cmocka_unit_test(str_cut_walks_fields),
     cmocka_unit_test(buf_refuses_past_its_maximum),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static void *or_abort(void *p, size_t size)
 {
@@ -65,6 +66,18 @@ void *mem_try(size_t size)
     if (size >= HUGE_PAGE)
         (void)madvise(p, size, MADV_HUGEPAGE); // a wish: works without it
     return p;
+}
+
+bool mem_populate(void *p, size_t size)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (page - (uintptr_t)p % page) % page;
+    if (size < skip + page)
+        return true;
+#if defined(MADV_POPULATE_WRITE)
+    return madvise((char *)p + skip, (size - skip) / page * page, MADV_POPULATE_WRITE) == 0;
+#else
+    return false;
+#endif
 }
 
 void mem_try_free(void *p, size_t size)

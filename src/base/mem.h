@@ -25,4 +25,8 @@ char *mem_strdup(str s) __attribute__((malloc, returns_nonnull));
 void *mem_try(size_t size);
 void mem_try_free(void *p, size_t size);
 
+/* Has the system give the pages of a part of such memory, so that their first use need not wait;
+ * what stands there stays, and other threads may use it meanwhile.  False if it cannot. */
+bool mem_populate(void *p, size_t size);
+
 #endif

@@ -98,6 +98,7 @@ static bool open_kv(struct engine *en, struct err *e)
     kv->n_free = kv->n_blocks;
     for (size_t i = 0; i < kv->n_blocks; i++)
         kv->free[i] = (int32_t)(kv->n_blocks - 1 - i); // block 0 is given first
+    engine_warm_start(kv);
     return true;
 }
 
@@ -146,6 +147,7 @@ void engine_close(struct engine *en)
 {
     if (!en)
         return;
+    engine_warm_end(&en->kv);
     engine_pass_close(en);
     kern_pool_close(en->pool);
     give(en, BUDGET_KV, en->kv.mem, en->kv.n_blocks * en->kv.block_bytes);

@@ -7,6 +7,9 @@
 #include "kern/kern.h"
 #include "kern/pool.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 /* Limits on what a file may ask for; every known model is far below them. */
 #define ENGINE_MAX_LAYERS   1024
 #define ENGINE_MAX_EMBD     (1 << 17)
@@ -138,7 +141,19 @@ struct engine_kv {
     int32_t *refs; // [n_blocks]
     int32_t *free; // stack
     size_t n_free;
+    pthread_t warmer;
+    bool warming;
+    atomic_bool warm_stop;
 };
+
+/* Tokens whose KV memory is asked for at load, those of one long conversation.  A page's first use
+ * takes long, in a virtual machine up to 10 ms for those of a block, and would stand in the way of
+ * the first answers. */
+#define ENGINE_WARM 8192
+
+/* Lets a thread of the lowest priority do that; its end is waited for. */
+void engine_warm_start(struct engine_kv *kv);
+void engine_warm_end(struct engine_kv *kv);
 
 static inline void *engine_kv_at(const struct engine_kv *kv, const struct engine_hparams *h,
                                  int32_t block, int layer, int head)
