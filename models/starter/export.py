@@ -172,8 +172,13 @@ def main():
     ap.add_argument("--tokenizer", default=os.path.join(HERE, "tokenizer.json"))
     ap.add_argument("-o", "--output", required=True)
     ap.add_argument("--type", choices=["q8_0", "f32"], default="q8_0")
+    ap.add_argument("--start", metavar="GGUF", help="the file with which training began: write weights between the two, "
+                    "which can be better than either")
+    ap.add_argument("--share", type=float, default=.8, help="with --start, how much of the way from it to the checkpoint")
     a = ap.parse_args()
     st = torch.load(a.checkpoint)
+    if a.start:
+        st["flat"] = torch.lerp(flat(a.start, st["config"]), st["flat"], a.share)
     kind = TENSOR_Q8_0 if a.type == "q8_0" else TENSOR_F32
     tok = json.load(open(a.tokenizer, encoding="utf-8"))
     write(a.output, metadata(st["config"], tok, kind), tensors(st["flat"], st["config"], kind))

@@ -102,6 +102,11 @@ test('streams of the tool-assisted path tell of the call as specified', async ()
     assert.ok(loud.some((f) => f.event === 'tool_status'));
 });
 
+test('an everyday question finds the calculator', async () => {
+    const r = await (await post(assisted, ask('What is 12 * 34?', [{ type: 'math:calculator' }]))).json();
+    assert.match(r.choices[0].message.content, /408/);
+});
+
 test('a failure ends the generation, or is survived', async () => {
     const body = ask(wrong, [{ type: 'math:calculator' }]);
     const all = await frames(body);
