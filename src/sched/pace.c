@@ -5,11 +5,12 @@
  * parts get smaller as it goes on, before a step has been too long. */
 #include "sched/sched_int.h"
 
-#define ROWS_LEAST   4   // prompt rows of a step, whatever they cost
-#define ROWS_TILE    16  // more come in such numbers
-#define ROWS_UNKNOWN 64  // while nothing has been measured
-#define ATTENTION    4.0 // what a multiplication costs there, against one in the matrices
-#define ALONE        3   // gaps that a step may take while nobody waits for a next token
+#define ROWS_LEAST      4   // prompt rows of a step, whatever they cost
+#define ROWS_TILE       16  // more come in such numbers
+#define ROWS_UNKNOWN    64  // while nothing has been measured
+#define ROWS_REMEMBERED 128 // what a step's cost is weighed against
+#define ATTENTION       4.0 // what a multiplication costs there, against one in the matrices
+#define ALONE           3   // gaps that a step may take while nobody waits for a next token
 
 void sched_pace_init(struct pace *p, const struct engine_info *info, int gap_ms)
 {
@@ -52,7 +53,10 @@ void sched_pace_learn(struct pace *p, int n_decode, int n_prompt, double prompt_
         p->decode_us = p->decode_us > 0 ? 0.8 * p->decode_us + 0.2 * us : us;
     } else if (n_prompt >= ROWS_LEAST) {
         double unit = (us - (n_decode ? p->decode_us : 0)) / prompt_units;
-        if (unit > 0)
-            p->unit_us = p->unit_us > 0 ? 0.7 * p->unit_us + 0.3 * unit : unit;
+        if (unit <= 0)
+            return;
+        // Few rows say little: most of their step is the weights' way from memory.
+        p->unit_us += (unit - p->unit_us) * n_prompt / (p->seen + n_prompt);
+        p->seen = int_min(p->seen + n_prompt, ROWS_REMEMBERED);
     }
 }

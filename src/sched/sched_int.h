@@ -199,6 +199,7 @@ struct pace {
     double gap_us;    // target time of a step while somebody decodes
     double depth;     // units that a position further on adds
     double unit_us;   // measured; 0: not yet
+    int seen;         // prompt rows behind that, as far as they are remembered
     double decode_us; // measured cost of a step without prompt rows
 };
 
