@@ -8,6 +8,7 @@
 
 #if defined(__AMX_INT8__) || defined(__AMXINT8__) // as gcc and clang 14 have it
 
+#define PANELS 2
 #include "kern/amx_tiles.h"
 
 /* 256 columns of a panel, scales multiplied in; w = low + high << shift. */

@@ -12,6 +12,7 @@
 
 #if defined(__AMX_INT8__) || defined(__AMXINT8__) // as gcc and clang 14 have it
 
+#define PANELS 4
 #include "kern/amx_tiles.h"
 
 #define LEAST32  48 // tokens: with fewer, and for floats, the level below is as fast

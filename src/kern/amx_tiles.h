@@ -1,5 +1,6 @@
 /* kern/amx_tiles.h - what the files of the AMX level share: tiles 0 to 3 are sums, 4 and 5
- * activations, 6 and 7 weights.
+ * activations, 6 and 7 weights.  A file defines PANELS before: those that share a read of the
+ * activations.
  * Intel 64 Architectures Software Developer's Manual, volume 1, chapter 18. */
 #ifndef KERN_AMX_TILES_H
 #define KERN_AMX_TILES_H
@@ -54,8 +55,7 @@ INLINE int first_token(struct cuts c, int nt, int tile)
     return int_min(tile * nt, c.n - nt);
 }
 
-#define PANELS 2 // that share a read of the activations
-#define SLOTS  (TOKENS + 2 * TILE_TOKENS)
+#define SLOTS (TOKENS + 2 * TILE_TOKENS)
 
 /* A chunk of tokens at a segment of 256 columns of some panels.  Sums so far stand in acc but for
  * the first and the last segment of a row. */
