@@ -1,10 +1,10 @@
 /* base/base_test.c - strings, buffers, arenas, UTF-8, queues, errors. */
-#include "base/mem.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/queue.h"
 #include "base/rng.h"
 #include "base/utf8.h"
@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void str_numbers_are_strict(void **state)
 {
@@ -243,8 +245,14 @@ static void mem_populate_keeps_what_is_there(void **state)
     assert_non_null(p);
     for (size_t i = 0; i < size; i += 5000)
         p[i] = (unsigned char)(i / 5000 + 1);
-    (void)mem_populate(p + 100, size - 200); // false on systems that know no such thing
-    assert_true(mem_populate(p + 1, 4000));  // no whole page
+    if (mem_populate(p + 100, size - 200)) { // false on systems that know no such thing
+        const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        unsigned char there[300000 / 4096 + 1];
+        assert_int_equal(mincore(p, size, there), 0);
+        for (size_t i = 1; (i + 1) * page < size - 100; i++)
+            assert_int_equal(there[i] & 1, 1);
+    }
+    assert_true(mem_populate(p + 1, 4000)); // no whole page
     for (size_t i = 0; i < size; i++)
         assert_int_equal(p[i], i % 5000 == 0 ? (unsigned char)(i / 5000 + 1) : 0);
     mem_try_free(p, size);

@@ -8,15 +8,16 @@
 
 #if defined(__AMX_INT8__) || defined(__AMXINT8__) // as gcc and clang 14 have it
 
-#define PANELS 2
-#include "kern/amx_tiles.h"
-
 /* 256 columns of a panel, scales multiplied in; w = low + high << shift. */
 struct planes {
     _Alignas(64) uint8_t low[64][64], high[64][64]; // [group of 4 columns][16 rows][4]
     _Alignas(64) int16_t min[8][16][2];             // [pair of blocks][row][2]
     _Alignas(64) float d[16], dmin[16];             // dmin negated
 };
+
+#define PANELS  2
+#define WEIGHTS struct planes
+#include "kern/amx_tiles.h"
 
 /* How weights times scales, of 6 to 14 bits, are cut into bytes. */
 enum cut {
@@ -190,17 +191,14 @@ INLINE void segment(const struct shape sh, const struct planes *w, const struct 
         finish(sh, &before, tile, 0, nt, sums[!now], a->stride);
 }
 
-struct path {
-    void (*unpack)(const struct source *src, const uint8_t *values, struct planes *w);
-    void (*segment)(const struct planes *w, const struct pass *a);
-};
-
 // clang-format off
 #define TYPE32(...)
 #define TYPE256(name, ...)                                                                         \
-    static void unpack_##name(const struct source *src, const uint8_t *values, struct planes *w)   \
+    static void unpack_##name(const struct source *src, const uint8_t *values, int n_blocks,       \
+                              struct planes *w)                                                    \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
+        (void)n_blocks; /* 8: rows are multiples of 256 */                                         \
         unpack_planes(sh, src, load_table(sh, values), w);                                         \
     }                                                                                              \
     static void segment_##name(const struct planes *w, const struct pass *a)                       \
@@ -223,31 +221,9 @@ static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
 void kern_amx256_matmul(const struct kern_mat *m, int from, int to, const uint8_t *x,
                         size_t x_stride, int n, float *y, size_t y_stride)
 {
-    const struct path *path = &paths[m->type];
-    const int segs = m->cols / 256, pairs = (n + 2 * TILE_TOKENS - 1) / (2 * TILE_TOKENS);
-    struct planes w[PANELS];
-    _Alignas(64) float acc[PANELS][SLOTS][16];
-    struct pass a = {.stride = x_stride, .acc = acc, .y_stride = y_stride};
-
-    a.cuts = (struct cuts){n, 2 * pairs, (n + 2 * pairs - 1) / (2 * pairs)};
-    configure(a.cuts.nt, 64);
-    for (int p = from; p < to; p += PANELS) {
-        a.n_panels = int_min(PANELS, to - p);
-        a.rows = m->rows - 16 * p;
-        a.y = y + 16 * (size_t)p;
-        for (int s = 0; s < segs; s++) {
-            a.x = x + (size_t)s * sizeof(struct kern_x256);
-            a.first = s == 0;
-            a.last = s + 1 == segs;
-            for (int i = 0; i < a.n_panels; i++) {
-                const struct source src[] = {source_of(m, p + i, s), source_of(m, p + i, s + 1),
-                                             source_of(m, p + i, s + 2)};
-                path->unpack(src, kern_type_info(m->type)->table, &w[i]);
-            }
-            path->segment(w, &a);
-        }
-    }
-    release();
+    const int tiles = (n + 2 * TILE_TOKENS - 1) / (2 * TILE_TOKENS) * 2; // units are pairs
+    matmul_chunk(&paths[m->type], m, from, to, (struct cuts){n, tiles, (n + tiles - 1) / tiles}, 64,
+                 x, sizeof(struct kern_x256), x_stride, y, y_stride);
 }
 
 #endif

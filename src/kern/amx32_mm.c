@@ -12,7 +12,8 @@
 
 #if defined(__AMX_INT8__) || defined(__AMXINT8__) // as gcc and clang 14 have it
 
-#define PANELS 4
+#define PANELS  4
+#define WEIGHTS struct kern_seg
 #include "kern/amx_tiles.h"
 
 #define LEAST32  48 // tokens: with fewer, and for floats, the level below is as fast
@@ -147,21 +148,17 @@ INLINE void short_segment(const struct shape sh, const struct kern_seg *seg, con
         }
 }
 
-struct path {
-    void (*unpack)(const struct source *src, const uint8_t *values, struct kern_seg *seg);
-    void (*segment)(const struct kern_seg *seg, const struct pass *a);
-};
-
 // clang-format off
 #define SEGMENT(sh, seg, a, nt)                                                                    \
     (seg->n_blocks == 8 ? segment(sh, seg, a, nt) : short_segment(sh, seg, a, nt))
 #define TYPE256(...)
 #define TYPE32(name, ...)                                                                          \
-    static void unpack_##name(const struct source *src, const uint8_t *values,                     \
+    static void unpack_##name(const struct source *src, const uint8_t *values, int n_blocks,       \
                               struct kern_seg *seg)                                                \
     {                                                                                              \
         struct shape sh = {__VA_ARGS__};                                                           \
         sh.raise -= sh.offset; /* codes are the numbers themselves then */                         \
+        seg->n_blocks = n_blocks;                                                                  \
         unpack_seg(sh, src, load_table(sh, values), true, true, seg);                              \
     }                                                                                              \
     static void segment_##name(const struct kern_seg *seg, const struct pass *a)                   \
@@ -188,36 +185,12 @@ static int tile_size(int n)
     return (n + 11) / 12 * (12 + 2) < (n + 15) / 16 * (16 + 2) ? 12 : 16;
 }
 
-/* Panels [from, to) times at most TOKENS tokens. */
 static void matmul32(const struct kern_mat *m, int from, int to, const uint8_t *x, size_t x_stride,
                      int n, float *y, size_t y_stride)
 {
-    const struct path *path = &paths[m->type];
-    const int segs = (m->cols + 255) / 256, nt = tile_size(n);
-    struct kern_seg seg[PANELS];
-    _Alignas(64) float acc[PANELS][SLOTS][16];
-    struct pass a = {.stride = x_stride, .acc = acc, .y_stride = y_stride};
-
-    a.cuts = (struct cuts){n, (n + nt - 1) / nt, nt};
-    configure(nt, 32);
-    for (int p = from; p < to; p += PANELS) {
-        a.n_panels = int_min(PANELS, to - p);
-        a.rows = m->rows - 16 * p;
-        a.y = y + 16 * (size_t)p;
-        for (int s = 0; s < segs; s++) {
-            a.x = x + (size_t)s * 8 * sizeof(struct kern_x32);
-            a.first = s == 0;
-            a.last = s + 1 == segs;
-            for (int i = 0; i < a.n_panels; i++) {
-                const struct source src[] = {source_of(m, p + i, s), source_of(m, p + i, s + 1),
-                                             source_of(m, p + i, s + 2)};
-                seg[i].n_blocks = int_min(8, m->cols / 32 - 8 * s);
-                path->unpack(src, kern_type_info(m->type)->table, &seg[i]);
-            }
-            path->segment(seg, &a);
-        }
-    }
-    release();
+    const int nt = tile_size(n);
+    matmul_chunk(&paths[m->type], m, from, to, (struct cuts){n, (n + nt - 1) / nt, nt}, 32, x,
+                 8 * sizeof(struct kern_x32), x_stride, y, y_stride);
 }
 
 static void matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,

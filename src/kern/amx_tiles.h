@@ -1,6 +1,7 @@
 /* kern/amx_tiles.h - what the files of the AMX level share: tiles 0 to 3 are sums, 4 and 5
- * activations, 6 and 7 weights.  A file defines PANELS before: those that share a read of the
- * activations.
+ * activations, 6 and 7 weights.  A file defines before:
+ *   PANELS   how many share a read of the activations
+ *   WEIGHTS  the type of 256 columns of a panel, unpacked
  * Intel 64 Architectures Software Developer's Manual, volume 1, chapter 18. */
 #ifndef KERN_AMX_TILES_H
 #define KERN_AMX_TILES_H
@@ -35,12 +36,6 @@ static inline void configure(int tokens, int columns)
         conf.rows[i] = (uint8_t)(i < 6 ? tokens : columns / 4);
     }
     __asm__ volatile("ldtilecfg %0" : : "m"(conf));
-}
-
-/* Otherwise every switch of threads would save tiles from now on. */
-static inline void release(void)
-{
-    __asm__ volatile("tilerelease");
 }
 
 /* A chunk of tokens is cut into tiles of nt tokens, as many as there are.  All have the same size,
@@ -120,6 +115,47 @@ INLINE struct source source_of(const struct kern_mat *m, int panel, int s)
         m->scales + (size_t)panel * m->panel_scales +
             (size_t)(s * info->scale_bytes * (m->act == KERN_ACT_Q32 ? 8 : 1)),
     };
+}
+
+/* What there is for a type. */
+struct path {
+    /* Segment src[0] with n_blocks blocks of 32 columns; src[1] and [2], the next ones of the
+     * panel, are fetched meanwhile. */
+    void (*unpack)(const struct source *src, const uint8_t *values, int n_blocks, WEIGHTS *w);
+    void (*segment)(const WEIGHTS *w, const struct pass *a); // w: [a->n_panels]
+};
+
+/* Panels [from, to) times a chunk of at most TOKENS tokens, tiles of `columns`; x_seg: bytes of the
+ * activations of a segment. */
+INLINE void matmul_chunk(const struct path *path, const struct kern_mat *m, int from, int to,
+                         struct cuts cuts, int columns, const uint8_t *x, size_t x_seg,
+                         size_t x_stride, float *y, size_t y_stride)
+{
+    const int segs = (m->cols + 255) / 256;
+    WEIGHTS w[PANELS];
+    _Alignas(64) float acc[PANELS][SLOTS][16];
+    struct pass a = {.stride = x_stride, .cuts = cuts, .acc = acc, .y_stride = y_stride};
+
+    configure(cuts.nt, columns);
+    for (int p = from; p < to; p += PANELS) {
+        a.n_panels = int_min(PANELS, to - p);
+        a.rows = m->rows - 16 * p;
+        a.y = y + 16 * (size_t)p;
+        for (int s = 0; s < segs; s++) {
+            a.x = x + (size_t)s * x_seg;
+            a.first = s == 0;
+            a.last = s + 1 == segs;
+            for (int i = 0; i < a.n_panels; i++) {
+                const struct source src[] = {source_of(m, p + i, s), source_of(m, p + i, s + 1),
+                                             source_of(m, p + i, s + 2)};
+                path->unpack(src, kern_type_info(m->type)->table, int_min(8, m->cols / 32 - 8 * s),
+                             &w[i]);
+            }
+            path->segment(w, &a);
+        }
+    }
+    // otherwise every switch of threads would save tiles from now on
+    __asm__ volatile("tilerelease");
 }
 
 /* Panels [from, to) times at most TOKENS tokens whose activations have scales per 256 columns. */

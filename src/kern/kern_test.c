@@ -257,25 +257,26 @@ static void matmul_same_bits_everywhere(void **state)
 static void matmul_many_tokens(void **state)
 {
     (void)state;
+    enum { ROWS = 16 * 5 + 5 }; // more panels than share a read of the activations
     static const int counts[] = {525, 131};
     uint64_t seed = 37;
     struct kern k[8];
     size_t n_levels = levels(k, COUNT(k));
     for (size_t i = 0; i < COUNT(types) * COUNT(counts); i++) {
-        struct problem p = {.type = types[i / COUNT(counts)], .rows = 37, .cols = 512};
+        struct problem p = {.type = types[i / COUNT(counts)], .rows = ROWS, .cols = 512};
         p.n = counts[i % COUNT(counts)];
         if (kern_type_info(p.type)->block == 32)
             p.cols = 576; // the last columns are fewer than 256
         problem_init(&p, FILL_WEIGHTS, &seed);
         problem_code(&p, &k[0]);
         float *y = mem_alloc((size_t)(p.n * p.rows) * sizeof *y),
-              *one = mem_alloc(37 * sizeof *one);
+              *one = mem_alloc(ROWS * sizeof *one);
         for (size_t l = 1; l < n_levels; l++) {
-            k[l].matmul(&p.m, 0, p.m.n_panels, p.x, p.x_stride, p.n, y, 37);
+            k[l].matmul(&p.m, 0, p.m.n_panels, p.x, p.x_stride, p.n, y, ROWS);
             for (int t = 0; t < p.n; t++) {
                 k[l].matmul(&p.m, 0, p.m.n_panels, (uint8_t *)p.x + (size_t)t * p.x_stride,
-                            p.x_stride, 1, one, 37);
-                check_bits(y + t * 37, one, 37, "many tokens", p.type, k[l].name, t, p.n);
+                            p.x_stride, 1, one, ROWS);
+                check_bits(y + t * ROWS, one, ROWS, "many tokens", p.type, k[l].name, t, p.n);
             }
         }
         mem_free(y);
