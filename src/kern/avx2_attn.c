@@ -6,7 +6,7 @@
 #include "kern/avx2_math.h"
 #include "kern/q8_avx2.h"
 
-#define GROUP 6 // query rows in registers
+#define GROUP 4 // query rows in registers, beside a key tile's two vectors
 #define TILES 1 // key tiles at once for three query rows and more
 #define WIDE  2 // vectors of an output at once for 3 and 4 query rows
 

@@ -5,11 +5,9 @@
 #define KERN_AVX512_UNPACK_H
 
 #include "kern/f16.h"
-#include "kern/kern_int.h"
+#include "kern/shape.h"
 
 #include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 // s += dot products of two pairs of 16-bit numbers, for each row
 INLINE __m512i dot2(__m512i s, __m512i w, const void *x)
@@ -47,15 +45,6 @@ INLINE void clear(float (*lines)[16], int n)
     for (int i = 0; i < n; i++)
         _mm512_store_ps(lines[i], _mm512_setzero_ps());
 }
-
-/* What a type is made of; constants wherever these functions are expanded. */
-struct shape {
-    int low, high, table, raise; // of its codes
-    int offset;                  // what codes exceed their numbers by, once raised
-    int mins;
-    int groups; // of 4 columns in a block: 8, or 4 for blocks of 16
-    int e8m0;
-};
 
 /* Codes of group g of 32 columns. */
 INLINE __m512i unpack(const struct shape sh, const uint8_t *lines, int g, __m512i table)
@@ -105,11 +94,6 @@ INLINE __m512 scales32(const struct shape sh, const uint8_t *p)
     return _mm512_castsi512_ps(bits);
 }
 
-INLINE int scale_bytes32(const struct shape sh)
-{
-    return sh.e8m0 ? 16 : sh.mins ? 64 : 32;
-}
-
 // Scales of block j of 256 columns; p is behind d (and dmin).
 INLINE __m512i scales256(const struct shape sh, const uint8_t *p, int j)
 {
@@ -127,11 +111,6 @@ INLINE __m512i mins256(const struct shape sh, const uint8_t *p, int j)
         return _mm512_srli_epi16(_mm512_cvtepu8_epi16(v), 4);
     }
     return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p + 128 + 32 * j)));
-}
-
-INLINE int scale_bytes256(const struct shape sh)
-{
-    return sh.mins ? 320 : sh.groups == 4 ? 288 : 160;
 }
 
 /* Where the codes and scales of 256 columns of a panel stand. */
@@ -182,22 +161,5 @@ INLINE void unpack_seg(const struct shape sh, const struct source *src, __m512i 
         _mm512_store_si512(seg->min[j], mins256(sh, after, j));
     _mm512_store_ps(seg->dmin, negated_halves(scales + 32));
 }
-
-/* Every type: its name in functions and in enum kern_type, whether it has scales per 32 or per 256
- * columns, and its shape. */
-#define KERN_BYTE_TYPES(X)                                                                         \
-    X(q8_0, Q8_0, 32, .low = 8, .offset = 128)                                                     \
-    X(q4_0, Q4_0, 32, .low = 4, .offset = 8)                                                       \
-    X(q4_1, Q4_1, 32, .low = 4, .mins = 1)                                                         \
-    X(q5_0, Q5_0, 32, .low = 4, .high = 1, .offset = 16)                                           \
-    X(q5_1, Q5_1, 32, .low = 4, .high = 1, .mins = 1)                                              \
-    X(iq4_nl, IQ4_NL, 32, .low = 4, .table = 1, .offset = 128)                                     \
-    X(mxfp4, MXFP4, 32, .low = 4, .table = 1, .offset = 16, .e8m0 = 1)                             \
-    X(q4_k, Q4_K, 256, .low = 4, .mins = 1, .groups = 8)                                           \
-    X(q5_k, Q5_K, 256, .low = 4, .high = 1, .mins = 1, .groups = 8)                                \
-    X(q6_k, Q6_K, 256, .low = 4, .high = 2, .offset = 32, .groups = 4)                             \
-    X(q3_k, Q3_K, 256, .low = 2, .high = 1, .raise = 28, .offset = 32, .groups = 4)                \
-    X(q2_k, Q2_K, 256, .low = 2, .mins = 1, .groups = 4)                                           \
-    X(iq4_xs, IQ4_XS, 256, .low = 4, .table = 1, .offset = 128, .groups = 8)
 
 #endif

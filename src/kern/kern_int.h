@@ -21,6 +21,7 @@ extern const int8_t kern_iq4_values[16], kern_fp4_values[16];
 /* 256 columns of a panel, unpacked: what the inner loops read when many tokens share the work. */
 struct kern_seg {
     _Alignas(64) uint8_t w[64][64];     // [group of 4 columns][16 rows][4] codes
+    _Alignas(64) uint8_t size[64][64];  // where a level takes them as signed: their sizes
     _Alignas(64) float d[8][16];        // Q32: [block][row] scales; Q256: d[0]
     _Alignas(64) float m[8][16];        // Q32M: [block][row] min / -16
     _Alignas(64) int32_t scale[16][16]; // Q256: [block][row] scales, in units of d

@@ -2,8 +2,7 @@
  * included once at the end of a level's matrix file, which has defined
  *   MATMUL                  the level's kern.matmul
  *   FLOAT_TOKENS            the most tokens of a float tile
- *   paths[type]             .unpack: a segment's codes into bytes; .tile: up to 4 tokens over it
- *   unpack_scales32, -256   the scales of a segment, by the kind of activation
+ *   paths[type]             struct path, of kern/mm_path.h
  *   tile_f32, -f16, -bf16   up to FLOAT_TOKENS tokens over all columns of a panel
  * The order of operations on one row and token is that of scalar_mm.c, whatever `n` is. */
 
@@ -13,8 +12,13 @@ static void matmul_panel(const struct kern_mat *m, int panel, const uint8_t *x, 
                          int n, float *y, size_t y_stride)
 {
     const struct kern_type_info *info = kern_type_info(m->type);
-    const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
-    const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
+    const struct path *path = &paths[m->type];
+    struct feed src = {
+        .lines = m->lines + (size_t)panel * m->panel_lines,
+        .scales = m->scales + (size_t)panel * m->panel_scales,
+        .values = info->table,
+        .n = n,
+    };
     size_t x_seg = m->act == KERN_ACT_Q32 ? 8 * sizeof(struct kern_x32) : sizeof(struct kern_x256);
     size_t scales_seg = (size_t)info->scale_bytes * (m->act == KERN_ACT_Q32 ? 8 : 1);
     struct kern_seg seg;
@@ -22,16 +26,13 @@ static void matmul_panel(const struct kern_mat *m, int panel, const uint8_t *x, 
     memset(acc, 0, (size_t)n * sizeof acc[0]);
     for (int k = 0; k < m->cols; k += 256) {
         seg.n_blocks = int_min(8, (m->cols - k) / 32);
-        paths[m->type].unpack(lines, info->table, &seg);
-        if (m->act == KERN_ACT_Q32)
-            unpack_scales32(info, m->type, scales, &seg);
-        else
-            unpack_scales256(info, scales, &seg);
-        for (int t = 0; t < n; t += 4)
-            paths[m->type].tile(&seg, x + (size_t)t * x_stride, x_stride, int_min(4, n - t),
-                                acc[t]);
-        lines += 8 * 64 * (info->low_bits + info->high_bits);
-        scales += scales_seg;
+        path->unpack(&src, &seg);
+        for (int t = 0; t < n; t += 4) {
+            src.first = t == 0;
+            path->tile(&src, &seg, x + (size_t)t * x_stride, x_stride, int_min(4, n - t), acc[t]);
+        }
+        src.lines += 8 * 64 * (info->low_bits + info->high_bits);
+        src.scales += scales_seg;
         x += x_seg;
     }
     int rows = int_min(16, m->rows - 16 * panel);

@@ -9,6 +9,7 @@
 #if defined(__ARM_FEATURE_DOTPROD)
 
 #include "kern/f16.h"
+#include "kern/mm_path.h"
 
 #include <arm_neon.h>
 
@@ -49,23 +50,6 @@ INLINE void unpack_block(const uint8_t *lines, int low, int high, const uint8_t 
         }
     }
 }
-
-#define UNPACK(name, low, high, table, raise, flip)                                                \
-    static void unpack_##name(const uint8_t *lines, const uint8_t *values, struct kern_seg *seg)   \
-    {                                                                                              \
-        for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (low + high))                        \
-            unpack_block(lines, low, high, table ? values : NULL, raise, flip, seg->w + 8 * b);    \
-        (void)values;                                                                              \
-    }
-
-UNPACK(8, 8, 0, 0, 0, 0x80)
-UNPACK(4, 4, 0, 0, 0, 0)
-UNPACK(4t, 4, 0, 1, 0, 0)
-UNPACK(4s, 4, 0, 1, 0, 0x80)
-UNPACK(5, 4, 1, 0, 0, 0)
-UNPACK(6, 4, 2, 0, 0, 0)
-UNPACK(3, 2, 1, 0, 28, 0)
-UNPACK(2, 2, 0, 0, 0, 0)
 
 static void unpack_scales32(const struct kern_type_info *info, int type, const uint8_t *p,
                             struct kern_seg *seg)
@@ -129,6 +113,39 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
             vst1q_s16(&seg->min[j][0][0] + i,
                       vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p + 128 + 32 * j + i))));
 }
+
+static void unpack_scales(const struct kern_type_info *info, int type, const uint8_t *p,
+                          struct kern_seg *seg)
+{
+    if (info->shape <= KERN_SHAPE_Q32M)
+        unpack_scales32(info, type, p, seg);
+    else
+        unpack_scales256(info, p, seg);
+}
+
+#define UNPACK(name, type, low, high, table, raise, flip)                                          \
+    static void unpack_##name(const struct feed *src, struct kern_seg *seg)                        \
+    {                                                                                              \
+        const uint8_t *lines = src->lines;                                                         \
+        for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (low + high))                        \
+            unpack_block(lines, low, high, table ? src->values : NULL, raise, flip,                \
+                         seg->w + 8 * b);                                                          \
+        unpack_scales(kern_type_info(type), type, src->scales, seg);                               \
+    }
+
+UNPACK(q8_0, KERN_TYPE_Q8_0, 8, 0, 0, 0, 0x80)
+UNPACK(q4_0, KERN_TYPE_Q4_0, 4, 0, 0, 0, 0)
+UNPACK(q4_1, KERN_TYPE_Q4_1, 4, 0, 0, 0, 0)
+UNPACK(q5_0, KERN_TYPE_Q5_0, 4, 1, 0, 0, 0)
+UNPACK(q5_1, KERN_TYPE_Q5_1, 4, 1, 0, 0, 0)
+UNPACK(q2_k, KERN_TYPE_Q2_K, 2, 0, 0, 0, 0)
+UNPACK(q3_k, KERN_TYPE_Q3_K, 2, 1, 0, 28, 0)
+UNPACK(q4_k, KERN_TYPE_Q4_K, 4, 0, 0, 0, 0)
+UNPACK(q5_k, KERN_TYPE_Q5_K, 4, 1, 0, 0, 0)
+UNPACK(q6_k, KERN_TYPE_Q6_K, 4, 2, 0, 0, 0)
+UNPACK(iq4_nl, KERN_TYPE_IQ4_NL, 4, 0, 1, 0, 0x80)
+UNPACK(iq4_xs, KERN_TYPE_IQ4_XS, 4, 0, 1, 0, 0x80)
+UNPACK(mxfp4, KERN_TYPE_MXFP4, 4, 0, 1, 0, 0)
 
 /* s [nt][4 vectors of 4 rows] += codes of n groups (a multiple of 4) times activations. */
 INLINE void dots(const uint8_t (*w)[64], int n, const int8_t *const *x, size_t at, int nt,
@@ -227,13 +244,11 @@ INLINE void tile_q256(const struct kern_seg *seg, const uint8_t *x, size_t strid
     }
 }
 
-typedef void tile_fn(const struct kern_seg *seg, const uint8_t *x, size_t stride, int nt,
-                     float *acc);
-
 #define TILE(name, call)                                                                           \
-    static void name(const struct kern_seg *seg, const uint8_t *x, size_t stride, int n,           \
-                     float *acc)                                                                   \
+    static void name(const struct feed *src, const struct kern_seg *seg, const uint8_t *x,         \
+                     size_t stride, int n, float *acc)                                             \
     {                                                                                              \
+        (void)src;                                                                                 \
         switch (n) {                                                                               \
         case 1: call(1); break;                                                                    \
         case 2: call(2); break;                                                                    \
@@ -258,17 +273,15 @@ TILE(tile_k32, CALL_K32)
 TILE(tile_k16, CALL_K16)
 TILE(tile_k16m, CALL_K16M)
 
-static const struct {
-    void (*unpack)(const uint8_t *lines, const uint8_t *values, struct kern_seg *seg);
-    tile_fn *tile;
-} paths[KERN_TYPES] = {
-    [KERN_TYPE_Q8_0] = {unpack_8, tile_signed},    [KERN_TYPE_Q4_0] = {unpack_4, tile_8},
-    [KERN_TYPE_Q4_1] = {unpack_4, tile_mins},      [KERN_TYPE_Q5_0] = {unpack_5, tile_16},
-    [KERN_TYPE_Q5_1] = {unpack_5, tile_mins},      [KERN_TYPE_Q2_K] = {unpack_2, tile_k16m},
-    [KERN_TYPE_Q3_K] = {unpack_3, tile_k16},       [KERN_TYPE_Q4_K] = {unpack_4, tile_k32m},
-    [KERN_TYPE_Q5_K] = {unpack_5, tile_k32m},      [KERN_TYPE_Q6_K] = {unpack_6, tile_k16},
-    [KERN_TYPE_IQ4_NL] = {unpack_4s, tile_signed}, [KERN_TYPE_IQ4_XS] = {unpack_4s, tile_k32},
-    [KERN_TYPE_MXFP4] = {unpack_4t, tile_16},
+#define PATH(name, type, tile) [KERN_TYPE_##type] = {unpack_##name, tile}
+static const struct path paths[KERN_TYPES] = {
+    PATH(q8_0, Q8_0, tile_signed),     PATH(q4_0, Q4_0, tile_8),
+    PATH(q4_1, Q4_1, tile_mins),       PATH(q5_0, Q5_0, tile_16),
+    PATH(q5_1, Q5_1, tile_mins),       PATH(q2_k, Q2_K, tile_k16m),
+    PATH(q3_k, Q3_K, tile_k16),        PATH(q4_k, Q4_K, tile_k32m),
+    PATH(q5_k, Q5_K, tile_k32m),       PATH(q6_k, Q6_K, tile_k16),
+    PATH(iq4_nl, IQ4_NL, tile_signed), PATH(iq4_xs, IQ4_XS, tile_k32),
+    PATH(mxfp4, MXFP4, tile_16),
 };
 
 /* 16 rows of columns k and k + 1 as f32: w[0..3] and w[4..7]. */
