@@ -48,14 +48,20 @@ static float quantize_block(const float *x, int8_t *codes, int n)
     return d;
 }
 
-// Sums of the two halves of 32 codes.
-static void sum_codes(const int8_t *codes, int *low, int *high)
+// For each half of 32 codes, four times: the sums of columns 0 and 1, and of 2 and 3, of every
+// four.
+static __m256i sum_pairs(const int8_t *codes)
 {
     __m256i c = _mm256_loadu_si256((const __m256i *)codes);
     __m256i s = _mm256_maddubs_epi16(_mm256_set1_epi8(1), c);
-    s = _mm256_madd_epi16(s, _mm256_set1_epi16(1));
-    s = _mm256_add_epi32(s, _mm256_shuffle_epi32(s, 0x4e));
-    s = _mm256_add_epi32(s, _mm256_shuffle_epi32(s, 0xb1));
+    s = _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0x4e));
+    return _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0xb1));
+}
+
+// Sums of the two halves of 32 codes.
+static void sum_codes(const int8_t *codes, int *low, int *high)
+{
+    __m256i s = _mm256_madd_epi16(sum_pairs(codes), _mm256_set1_epi16(1));
     *low = _mm256_cvtsi256_si32(s);
     *high = _mm_cvtsi128_si32(_mm256_extracti128_si256(s, 1));
 }
@@ -102,7 +108,11 @@ static void quantize(enum kern_act act, const float *x, void *out, int cols)
                 b->m32[2 * j] = -32 * low;
                 b->m32[2 * j + 1] = -32 * high;
                 b->s32[j] = (int16_t)(low + high);
-                b->m128[j] = -128 * (low + high);
+                __m256i p =
+                    _mm256_mullo_epi16(sum_pairs(b->codes + 32 * j), _mm256_set1_epi16(-32));
+                int32_t pairs[2] = {_mm256_cvtsi256_si32(p),
+                                    _mm_cvtsi128_si32(_mm256_extracti128_si256(p, 1))};
+                memcpy(b->p32[2 * j], pairs, sizeof pairs);
             }
             memset(b->unused, 0, sizeof b->unused);
         }

@@ -5,8 +5,8 @@
  * block's scale on the way, depends on the size of the codes: `adds`.  Codes of 8 bits would
  * saturate at once; they are taken as signed numbers, and the sign moves to the activation.
  *
- * Up to FUSED tokens the codes are unpacked into registers and used at once; above that, segments
- * of 256 columns are unpacked to memory and shared by all tokens.
+ * Codes are unpacked into registers and used at once.  Where more than four tokens share them, the
+ * first tile leaves those of a segment of 256 columns in memory for the others.
  *
  * The sums of a block stand in eight registers, those of a segment in memory.  The additions are
  * assembly, because compilers reorder them into more sums than there are registers. */
@@ -17,8 +17,6 @@
 #include "kern/avx2_unpack.h"
 #include "kern/mm_path.h"
 
-#define FUSED 4 // most tokens of the fused path
-
 /* Bytes between a line in use and the lines fetched, into the first and second-level cache. */
 #define NEAR 768
 #define FAR  4096
@@ -28,6 +26,13 @@ INLINE int n_groups(const struct shape sh)
     return sh.groups ? sh.groups : 8;
 }
 
+/* Sums over a block of 16 begin with p32: of numbers of 6 bits instead of codes, they fit 16 bits,
+ * and that they do not on the way is no matter. */
+INLINE bool centred(const struct shape sh)
+{
+    return sh.groups == 4 && !sh.mins;
+}
+
 /* How many results of maddubs fit 16 bits together, as a divisor of the groups of a block; 0: none,
  * the codes are signed. */
 INLINE int adds(const struct shape sh)
@@ -35,63 +40,54 @@ INLINE int adds(const struct shape sh)
     int top = (1 << (sh.low + sh.high)) - 1 + sh.raise;
     if (sh.table)
         top = sh.e8m0 ? 28 : 255; // 12 + 16, 127 + 128
+    if (centred(sh))
+        return n_groups(sh);
     int most = 32767 / (2 * 127 * top);
     return most >= 8 ? n_groups(sh) : most >= 4 ? 4 : most >= 2 ? 2 : 0;
 }
 
-/* Codes of group g of block b of 32 columns of a segment. */
-INLINE __m256i codes(const struct shape sh, const struct feed *src, const struct kern_seg *seg,
-                     bool fused, int b, int g, int half, __m256i table)
-{
-    if (fused)
-        return unpack(sh, src->lines + (size_t)(64 * (sh.low + sh.high) * b), g, half, table);
-    return _mm256_load_si256((const __m256i *)(seg->w[8 * b + g] + 32 * half));
-}
+/* Where a tile has its codes from: the lines, for itself alone; the lines, and it leaves them for
+ * the tiles after it; a tile before it. */
+enum source { ALONE, FIRST, LATER };
 
-/* The same as signed numbers, and their sizes. */
-INLINE __m256i signed_codes(const struct shape sh, const struct feed *src,
-                            const struct kern_seg *seg, bool fused, int b, int g, int half,
-                            __m256i table, __m256i *size)
+/* Codes of group g of block b of 32 columns of a segment. */
+INLINE __m256i codes(const struct shape sh, const struct feed *src, struct kern_seg *seg,
+                     enum source from, int b, int g, int half, __m256i table)
 {
-    __m256i w = codes(sh, src, seg, fused, b, g, half, table);
-    if (!fused) {
-        *size = _mm256_load_si256((const __m256i *)(seg->size[8 * b + g] + 32 * half));
-        return w;
-    }
-    w = _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80));
-    *size = _mm256_abs_epi8(w);
+    __m256i *kept = (__m256i *)(seg->w[8 * b + g] + 32 * half);
+    if (from == LATER)
+        return _mm256_load_si256(kept);
+    __m256i w = unpack(sh, src->lines + (size_t)(64 * (sh.low + sh.high) * b), g, half, table);
+    if (!adds(sh))
+        w = _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80));
+    if (from == FIRST)
+        _mm256_store_si256(kept, w);
     return w;
 }
 
-/* The codes of a segment, those that are signed with their sizes. */
-INLINE void unpack_for_many(const struct shape sh, const struct feed *src, struct kern_seg *seg)
+/* The sizes of codes w of the same place. */
+INLINE __m256i sizes(struct kern_seg *seg, enum source from, int b, int g, int half, __m256i w)
 {
-    const __m256i table = load_table(sh, src->values), flip = _mm256_set1_epi8((char)0x80);
-    const uint8_t *lines = src->lines;
-    for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (sh.low + sh.high))
-        for (int half = 0; half < 2; half++)
-            for (int g = 0; g < 8; g++) {
-                __m256i w = unpack(sh, lines, g, half, table);
-                if (!adds(sh)) {
-                    w = _mm256_xor_si256(w, flip);
-                    _mm256_store_si256((__m256i *)(seg->size[8 * b + g] + 32 * half),
-                                       _mm256_abs_epi8(w));
-                }
-                _mm256_store_si256((__m256i *)(seg->w[8 * b + g] + 32 * half), w);
-            }
+    __m256i *kept = (__m256i *)(seg->size[8 * b + g] + 32 * half);
+    if (from == LATER)
+        return _mm256_load_si256(kept);
+    w = _mm256_abs_epi8(w);
+    if (from == FIRST)
+        _mm256_store_si256(kept, w);
+    return w;
 }
 
 /* The lines of block b, of this segment from afar or of the next one. */
-INLINE void fetch(const struct shape sh, const struct feed *src, bool fused, int b)
+INLINE void fetch(const struct shape sh, const struct feed *src, enum source from, int b)
 {
     const int n = sh.low + sh.high;
-    if (fused) {
+    if (from == ALONE) {
         const char *p = (const char *)src->lines + (size_t)(64 * n * b);
         for (int i = 0; i < n; i++) {
             _mm_prefetch(p + FAR + 64 * i, _MM_HINT_T1);
             _mm_prefetch(p + NEAR + 64 * i, _MM_HINT_T0);
         }
-    } else if (src->first) {
+    } else if (from == FIRST) {
         const char *p = (const char *)src->lines + (size_t)(64 * n * (8 + b));
         for (int i = 0; i < n; i++) {
             _mm_prefetch(p + (size_t)(64 * n * 8) + 64 * i, _MM_HINT_T1);
@@ -143,7 +139,8 @@ INLINE void add_signed(__m256i *s, const __m256i *w, const __m256i *size, const 
 /* A block of 4 * n_groups(sh) columns: group g and those after it in block b of 32 columns. */
 struct place {
     int b, g;
-    const int8_t *x[4]; // its activations
+    const int8_t *x[4];    // its activations
+    const int16_t *p32[4]; // and what their sums begin with, if they are centred
 };
 
 /* Each token's activations from `at`.  The statement keeps compilers from making a pointer of every
@@ -157,22 +154,27 @@ INLINE void point(struct place *in, const int8_t *const *x, size_t at, int nt)
 }
 
 /* sum [nt][half] += products of a block times its scales, pairs of 16 bits. */
-INLINE void block_of_adds(const struct shape sh, const struct feed *src, const struct kern_seg *seg,
-                          bool fused, struct place in, __m256i table, const __m256i *scale, int nt,
-                          __m256i (*sum)[2])
+INLINE void block_of_adds(const struct shape sh, const struct feed *src, struct kern_seg *seg,
+                          enum source from, struct place in, __m256i table, const __m256i *scale,
+                          int nt, __m256i (*sum)[2])
 {
     const int step = adds(sh);
 #pragma GCC unroll 8
-    for (int from = 0; from < n_groups(sh); from += step) {
+    for (int at = 0; at < n_groups(sh); at += step) {
         __m256i s[4][2], w[2];
         for (int half = 0; half < 2; half++)
-            w[half] = codes(sh, src, seg, fused, in.b, in.g + from, half, table);
+            w[half] = codes(sh, src, seg, from, in.b, in.g + at, half, table);
         for (int t = 0; t < nt; t++)
-            first_products(s[t], w, in.x[t] + 4 * from);
+            if (centred(sh)) {
+                s[t][0] = s[t][1] = broadcast32(in.p32[t]);
+                add_products(s[t], w, in.x[t] + 4 * at);
+            } else {
+                first_products(s[t], w, in.x[t] + 4 * at);
+            }
 #pragma GCC unroll 8
-        for (int i = from + 1; i < from + step; i++) {
+        for (int i = at + 1; i < at + step; i++) {
             for (int half = 0; half < 2; half++)
-                w[half] = codes(sh, src, seg, fused, in.b, in.g + i, half, table);
+                w[half] = codes(sh, src, seg, from, in.b, in.g + i, half, table);
             for (int t = 0; t < nt; t++)
                 add_products(s[t], w, in.x[t] + 4 * i);
         }
@@ -183,28 +185,30 @@ INLINE void block_of_adds(const struct shape sh, const struct feed *src, const s
     }
 }
 
-INLINE void block_of_signed(const struct shape sh, const struct feed *src,
-                            const struct kern_seg *seg, bool fused, struct place in, __m256i table,
-                            const __m256i *scale, int nt, __m256i (*sum)[2])
+INLINE void block_of_signed(const struct shape sh, const struct feed *src, struct kern_seg *seg,
+                            enum source from, struct place in, __m256i table, const __m256i *scale,
+                            int nt, __m256i (*sum)[2])
 {
 #pragma GCC unroll 8
     for (int i = 0; i < n_groups(sh); i++) {
         __m256i w[2], size[2];
-        for (int half = 0; half < 2; half++)
-            w[half] = signed_codes(sh, src, seg, fused, in.b, in.g + i, half, table, &size[half]);
+        for (int half = 0; half < 2; half++) {
+            w[half] = codes(sh, src, seg, from, in.b, in.g + i, half, table);
+            size[half] = sizes(seg, from, in.b, in.g + i, half, w[half]);
+        }
         for (int t = 0; t < nt; t++)
             add_signed(sum[t], w, size, scale, in.x[t] + 4 * i);
     }
 }
 
-INLINE void block(const struct shape sh, const struct feed *src, const struct kern_seg *seg,
-                  bool fused, struct place in, __m256i table, const __m256i *scale, int nt,
+INLINE void block(const struct shape sh, const struct feed *src, struct kern_seg *seg,
+                  enum source from, struct place in, __m256i table, const __m256i *scale, int nt,
                   __m256i (*sum)[2])
 {
     if (adds(sh))
-        block_of_adds(sh, src, seg, fused, in, table, scale, nt, sum);
+        block_of_adds(sh, src, seg, from, in, table, scale, nt, sum);
     else
-        block_of_signed(sh, src, seg, fused, in, table, scale, nt, sum);
+        block_of_signed(sh, src, seg, from, in, table, scale, nt, sum);
 }
 
 INLINE void clear(__m256i (*sum)[2], int nt)
@@ -218,21 +222,21 @@ INLINE __m256i start32(const struct shape sh, const struct kern_x32 *x)
     return broadcast32(sh.offset == 8 ? &x->m8 : &x->m16);
 }
 
-INLINE void tile32(const struct shape sh, const struct feed *src, const struct kern_seg *seg,
-                   bool fused, const uint8_t *x0, size_t stride, int nt, float *acc)
+INLINE void tile32(const struct shape sh, const struct feed *src, struct kern_seg *seg,
+                   enum source from, const uint8_t *x0, size_t stride, int nt, float *acc)
 {
     const __m256i ones[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
     const __m256i table = load_table(sh, src->values);
     for (int b = 0; b < seg->n_blocks; b++, x0 += sizeof(struct kern_x32)) {
         const int8_t *x[4];
         __m256i sum[4][2];
-        struct place in = {b, 0, {NULL}};
+        struct place in = {.b = b};
         for (int t = 0; t < nt; t++)
             x[t] = (const int8_t *)x0 + (size_t)t * stride;
-        fetch(sh, src, fused, b);
+        fetch(sh, src, from, b);
         clear(sum, nt);
         point(&in, x, 0, nt);
-        block(sh, src, seg, fused, in, table, ones, nt, sum);
+        block(sh, src, seg, from, in, table, ones, nt, sum);
         for (int t = 0; t < nt; t++) {
             const struct kern_x32 *xb = (const struct kern_x32 *)x[t];
             __m256 dx = _mm256_set1_ps(xb->d), min = _mm256_set1_ps((float)xb->m16 * xb->d);
@@ -252,8 +256,8 @@ INLINE void tile32(const struct shape sh, const struct feed *src, const struct k
     }
 }
 
-INLINE void tile256(const struct shape sh, const struct feed *src, const struct kern_seg *seg,
-                    bool fused, const uint8_t *x0, size_t stride, int nt, float *acc)
+INLINE void tile256(const struct shape sh, const struct feed *src, struct kern_seg *seg,
+                    enum source from, const uint8_t *x0, size_t stride, int nt, float *acc)
 {
     const __m256i table = load_table(sh, src->values);
     const int8_t *x[4];
@@ -262,13 +266,15 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const struct 
         x[t] = (const int8_t *)x0 + (size_t)t * stride;
     clear(sum, nt);
     for (int b = 0; b < 8; b++) {
-        fetch(sh, src, fused, b);
+        fetch(sh, src, from, b);
 #pragma GCC unroll 8
         for (int g = 0; g < 8; g += sh.groups) {
             const __m256i *scale = (const __m256i *)seg->scale[8 / sh.groups * b + g / sh.groups];
-            struct place in = {b, g, {NULL}};
+            struct place in = {.b = b, .g = g};
             point(&in, x, (size_t)(32 * b + 4 * g), nt);
-            block(sh, src, seg, fused, in, table, scale, nt, sum);
+            for (int t = 0; t < nt && centred(sh); t++)
+                in.p32[t] = ((const struct kern_x256 *)x[t])->p32[2 * b + g / 4];
+            block(sh, src, seg, from, in, table, scale, nt, sum);
         }
     }
     for (int t = 0; t < nt; t++) {
@@ -282,8 +288,6 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const struct 
                 f = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot_mins(sh, seg, half, xb)),
                                     _mm256_load_ps(seg->dmin + 8 * half), f);
             } else {
-                if (adds(sh)) // codes are 32 more than their numbers
-                    s = _mm256_sub_epi32(s, _mm256_slli_epi32(dot_mins(sh, seg, half, xb), 5));
                 f = _mm256_mul_ps(_mm256_cvtepi32_ps(s), d);
             }
             _mm256_store_ps(out, _mm256_fmadd_ps(f, _mm256_set1_ps(xb->d), _mm256_load_ps(out)));
@@ -294,28 +298,29 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const struct 
 /* All of a type's functions from its constants; `kind` is 32 or 256. */
 #define SCALES_32(sh, scales, seg)  unpack_scales32(sh, scales, seg)
 #define SCALES_256(sh, scales, seg) unpack_scales256(sh, scales, true, seg)
+#define CASES(kind, from)                                                                          \
+    switch (n) {                                                                                   \
+    case 1: tile##kind(sh, src, seg, from, x, stride, 1, acc); break;                              \
+    case 2: tile##kind(sh, src, seg, from, x, stride, 2, acc); break;                              \
+    case 3: tile##kind(sh, src, seg, from, x, stride, 3, acc); break;                              \
+    default: tile##kind(sh, src, seg, from, x, stride, 4, acc);                                    \
+    }
 #define TYPE(name, type, kind, ...)                                                                \
     static void unpack_##name(const struct feed *src, struct kern_seg *seg)                        \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        if (src->n > FUSED)                                                                        \
-            unpack_for_many(sh, src, seg);                                                         \
         SCALES_##kind(sh, src->scales, seg);                                                       \
     }                                                                                              \
-    static void tile_##name(const struct feed *src, const struct kern_seg *seg, const uint8_t *x,  \
+    static void tile_##name(const struct feed *src, struct kern_seg *seg, const uint8_t *x,        \
                             size_t stride, int n, float *acc)                                      \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        switch (src->n > FUSED ? n : -n) {                                                         \
-        case -1: tile##kind(sh, src, seg, true, x, stride, 1, acc); break;                         \
-        case -2: tile##kind(sh, src, seg, true, x, stride, 2, acc); break;                         \
-        case -3: tile##kind(sh, src, seg, true, x, stride, 3, acc); break;                         \
-        case -4: tile##kind(sh, src, seg, true, x, stride, 4, acc); break;                         \
-        case 1: tile##kind(sh, src, seg, false, x, stride, 1, acc); break;                         \
-        case 2: tile##kind(sh, src, seg, false, x, stride, 2, acc); break;                         \
-        case 3: tile##kind(sh, src, seg, false, x, stride, 3, acc); break;                         \
-        default: tile##kind(sh, src, seg, false, x, stride, 4, acc);                               \
-        }                                                                                          \
+        if (src->n <= 4)                                                                           \
+            CASES(kind, ALONE)                                                                     \
+        else if (src->first)                                                                       \
+            tile##kind(sh, src, seg, FIRST, x, stride, 4, acc);                                    \
+        else                                                                                       \
+            CASES(kind, LATER)                                                                     \
     }
 
 KERN_BYTE_TYPES(TYPE)

@@ -99,12 +99,9 @@ INLINE __m256i scales256(const struct shape sh, const uint8_t *p, int j, int hal
     return _mm256_and_si256(j % 2 ? _mm256_srli_epi32(words, 16) : words, _mm256_set1_epi32(15));
 }
 
-/* What is multiplied by the sums of blocks 2 j and 2 j + 1, as pairs of 16-bit numbers: mins, or
- * scales, where codes exceed their numbers. */
+// Mins of blocks 2 j and 2 j + 1, as pairs of 16-bit numbers.
 INLINE __m256i mins256(const struct shape sh, const uint8_t *p, int j, int half)
 {
-    if (!sh.mins)
-        return pairs(scales256(sh, p, 2 * j, half), scales256(sh, p, 2 * j + 1, half));
     p += 32 * j + 16 * half;
     if (sh.groups == 8)
         return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(p + 128)));
@@ -125,12 +122,12 @@ INLINE void unpack_scales256(const struct shape sh, const uint8_t *p, bool twice
             __m256i v = scales256(sh, after, j, h);
             _mm256_store_si256((__m256i *)(seg->scale[j] + 8 * h), twice ? pairs(v, v) : v);
         }
-        for (int j = 0; j < 32 / sh.groups && (sh.mins || sh.groups == 4); j++)
+        for (int j = 0; j < 32 / sh.groups && sh.mins; j++)
             _mm256_store_si256((__m256i *)seg->min[j][8 * h], mins256(sh, after, j, h));
     }
 }
 
-/* The sum of mins (or, in their place, scales) times sums of activations. */
+/* The sum of mins times sums of activations. */
 INLINE __m256i dot_mins(const struct shape sh, const struct kern_seg *seg, int half,
                         const struct kern_x256 *x)
 {

@@ -121,7 +121,7 @@ INLINE __m512i start256(const struct shape sh, const struct kern_x256 *x, int j)
 {
     if (sh.mins)
         return _mm512_setzero_si512();
-    return splat(sh.groups == 4 ? &x->m32[j] : &x->m128[j]);
+    return sh.groups == 4 ? splat(&x->m32[j]) : _mm512_set1_epi32(-128 * x->s32[j]);
 }
 
 INLINE void group256(const struct shape sh, const __m512i *w, int j, __m512i scale,

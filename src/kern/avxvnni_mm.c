@@ -72,8 +72,9 @@ INLINE void tile256(const struct shape sh, const struct kern_seg *seg, int half,
         __m256i scale = _mm256_load_si256((const __m256i *)(seg->scale[j] + 8 * half)), s[4];
         for (int t = 0; t < nt; t++) {
             const struct kern_x256 *xb = (const struct kern_x256 *)codes[t];
-            const int32_t *m = sh.groups == 4 ? xb->m32 : xb->m128;
-            s[t] = sh.mins ? _mm256_setzero_si256() : broadcast32(m + j);
+            s[t] = sh.mins          ? _mm256_setzero_si256()
+                   : sh.groups == 4 ? broadcast32(xb->m32 + j)
+                                    : _mm256_set1_epi32(-128 * xb->s32[j]);
         }
         dots((const uint8_t(*)[64])(seg->w[sh.groups * j] + 32 * half), sh.groups, codes,
              (size_t)(4 * sh.groups * j), nt, s);
@@ -102,7 +103,7 @@ INLINE void tile256(const struct shape sh, const struct kern_seg *seg, int half,
         unpack_codes(sh, src->lines, load_table(sh, src->values), seg);                            \
         SCALES_##kind(sh, src->scales, seg);                                                       \
     }                                                                                              \
-    static void tile_##name(const struct feed *src, const struct kern_seg *seg, const uint8_t *x,  \
+    static void tile_##name(const struct feed *src, struct kern_seg *seg, const uint8_t *x,        \
                             size_t stride, int n, float *acc)                                      \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \

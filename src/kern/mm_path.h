@@ -16,8 +16,8 @@ struct path {
     /* What tiles want unpacked for src->n tokens. */
     void (*unpack)(const struct feed *src, struct kern_seg *seg);
     /* n tokens, up to 4: acc [n][16] += products of the segment. */
-    void (*tile)(const struct feed *src, const struct kern_seg *seg, const uint8_t *x,
-                 size_t stride, int n, float *acc);
+    void (*tile)(const struct feed *src, struct kern_seg *seg, const uint8_t *x, size_t stride,
+                 int n, float *acc);
 };
 
 #endif

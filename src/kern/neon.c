@@ -83,11 +83,14 @@ static void quantize(enum kern_act act, const float *x, void *out, int cols)
             for (int j = 0; j < 16; j++) {
                 b->s16[j] = (int16_t)sum16(b->codes + 16 * j);
                 b->m32[j] = -32 * b->s16[j];
+                // pairs, then those at even and at odd places
+                int16x8_t pairs = vpaddlq_s8(vld1q_s8(b->codes + 16 * j));
+                int16x8_t even = vuzp1q_s16(pairs, pairs);
+                b->p32[j][0] = (int16_t)(-32 * vaddv_s16(vget_low_s16(even)));
+                b->p32[j][1] = (int16_t)(b->m32[j] - b->p32[j][0]);
             }
-            for (int j = 0; j < 8; j++) {
+            for (int j = 0; j < 8; j++)
                 b->s32[j] = (int16_t)(b->s16[2 * j] + b->s16[2 * j + 1]);
-                b->m128[j] = -128 * b->s32[j];
-            }
             memset(b->unused, 0, sizeof b->unused);
         }
     }

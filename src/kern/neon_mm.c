@@ -245,7 +245,7 @@ INLINE void tile_q256(const struct kern_seg *seg, const uint8_t *x, size_t strid
 }
 
 #define TILE(name, call)                                                                           \
-    static void name(const struct feed *src, const struct kern_seg *seg, const uint8_t *x,         \
+    static void name(const struct feed *src, struct kern_seg *seg, const uint8_t *x,               \
                      size_t stride, int n, float *acc)                                             \
     {                                                                                              \
         (void)src;                                                                                 \

@@ -105,8 +105,9 @@ struct kern_x256 {
     int16_t s32[8];  // the sums of each 32 codes
     int16_t s16[16]; // and of each 16
     int32_t m32[16]; // -32 times the sum of each 16
-    int32_t m128[8]; // -128 times the sum of each 32
-    int32_t unused[11];
+    // -32 times the sums, in each 16, of columns 0 and 1, and of 2 and 3, of every four
+    int16_t p32[16][2];
+    int32_t unused[3];
 };
 
 #endif

@@ -64,11 +64,14 @@ static void quantize(enum kern_act act, const float *x, void *out, int cols)
             for (int j = 0; j < 16; j++) {
                 b->s16[j] = (int16_t)sum_codes(b->codes + 16 * j, 16);
                 b->m32[j] = -32 * b->s16[j];
+                int first = 0;
+                for (int c = 16 * j; c < 16 * j + 16; c += 4)
+                    first += b->codes[c] + b->codes[c + 1];
+                b->p32[j][0] = (int16_t)(-32 * first);
+                b->p32[j][1] = (int16_t)(b->m32[j] + 32 * first);
             }
-            for (int j = 0; j < 8; j++) {
+            for (int j = 0; j < 8; j++)
                 b->s32[j] = (int16_t)(b->s16[2 * j] + b->s16[2 * j + 1]);
-                b->m128[j] = -128 * b->s32[j];
-            }
             memset(b->unused, 0, sizeof b->unused);
         }
     }

@@ -130,7 +130,7 @@ static void seg_q256(const struct kern_seg *seg, const struct kern_x256 *x, enum
     int32_t all[16] = {0}, s[16];
     int groups = k16 ? 4 : 8;
     for (int j = 0; j < 64 / groups; j++) {
-        fill(s, mins ? 0 : k16 ? x->m32[j] : x->m128[j]);
+        fill(s, mins ? 0 : k16 ? x->m32[j] : -128 * x->s32[j]);
         dot(seg->w + groups * j, x->codes + 4 * groups * j, groups, s);
         for (int r = 0; r < 16; r++)
             all[r] += seg->scale[j][r] * s[r];
