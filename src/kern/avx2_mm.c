@@ -19,7 +19,8 @@
 
 /* Bytes between a line in use and the lines fetched, into the first and second-level cache. */
 #define NEAR 768
-#define FAR  4096
+#define FAR          4096
+#define SCALES_AHEAD 640
 
 INLINE int n_groups(const struct shape sh)
 {
@@ -87,6 +88,7 @@ INLINE void fetch(const struct shape sh, const struct feed *src, enum source fro
             _mm_prefetch(p + FAR + 64 * i, _MM_HINT_T1);
             _mm_prefetch(p + NEAR + 64 * i, _MM_HINT_T0);
         }
+        _mm_prefetch((const char *)src->scales + SCALES_AHEAD + 64 * b, _MM_HINT_T0);
     } else if (from == FIRST) {
         const char *p = (const char *)src->lines + (size_t)(64 * n * (8 + b));
         for (int i = 0; i < n; i++) {

@@ -37,7 +37,10 @@ static void matmul_panel(const struct kern_mat *m, int panel, const uint8_t *x, 
     }
     int rows = int_min(16, m->rows - 16 * panel);
     for (int t = 0; t < n; t++)
-        memcpy(y + (size_t)t * y_stride, acc[t], (size_t)rows * sizeof *y);
+        if (rows == 16) // without a call
+            memcpy(y + (size_t)t * y_stride, acc[t], sizeof acc[t]);
+        else
+            memcpy(y + (size_t)t * y_stride, acc[t], (size_t)rows * sizeof *y);
 }
 
 static void matmul_float(const struct kern_mat *m, int panel, const uint8_t *x, size_t x_stride,
