@@ -307,7 +307,8 @@ static void bench_attn(const struct kern *k, enum kern_kv kv, int d)
                 const void *blocks[8];
                 for (int b = 0; b < 8; b++)
                     blocks[b] = mem + (size_t)(8 * s + b) * kern_kv_bytes(kv, d);
-                k->attn_span[kv](q, rows[r], d, blocks, 8, lo, hi, 0, acc, max, sum);
+                struct kern_part part = {0, rows[r], 0, KERN_SPAN, blocks};
+                k->attn_span[kv](q, rows[r], d, &part, 1, lo, hi, 0, acc, max, sum);
             }
             v[w] = now_s() - start;
         }

@@ -5,8 +5,12 @@
  * ascending order, each query row over the spans that it sees itself, so that a row's result
  * depends on its sequence alone.  When there are too few items to feed the threads (one long
  * stream), or when sequences share a prefix, every span becomes an item of its own and a second
- * phase merges; tiles whose blocks of a span are the same are then one item, and read them once. */
+ * phase merges; tiles that begin a span with the same blocks are then one item, and read them once.
+ */
 #include "engine/pass_int.h"
+
+#define SPAN_BLOCKS  (KERN_SPAN / ENGINE_BLOCK)
+#define SHARED_LEAST 2 // blocks of a span for whose sake tiles attend together
 
 /* The first position a row sees. */
 static int first_seen(const struct engine_hparams *h, int pos, bool local)
@@ -24,34 +28,49 @@ static void measure_tile(const struct engine *en, struct pass_tile *t)
     }
 }
 
-/* Does span s lie wholly before every row of the tile, and has the tile room for more rows? */
-static bool may_share(const struct engine *en, const struct pass_tile *t, int span)
-{
-    const struct engine_pass *p = en->pass;
-    return 2 * t->n <= p->tile_rows && p->rows[t->row0].pos >= (span + 1) * KERN_SPAN - 1;
-}
-
 static const int32_t *span_blocks(const struct engine_pass *p, const struct pass_tile *t, int span)
 {
-    return p->rows[t->row0].seq->blocks + (size_t)span * (KERN_SPAN / ENGINE_BLOCK);
+    return p->rows[t->row0].seq->blocks + (size_t)span * SPAN_BLOCKS;
 }
 
-/* Adds to the unit the tiles behind tile i that share its span's blocks. */
+/* Blocks of span s that lie wholly before every row of the tile, if it has room for more rows. */
+static int may_share(const struct engine *en, const struct pass_tile *t, int span)
+{
+    const struct engine_pass *p = en->pass;
+    if (2 * t->n > p->tile_rows)
+        return 0;
+    int before = p->rows[t->row0].pos + 1 - span * KERN_SPAN;
+    return int_max(0, int_min(before / ENGINE_BLOCK, SPAN_BLOCKS));
+}
+
+/* How many blocks of the span the two tiles have in common, from its first one on. */
+static int common_blocks(const struct engine *en, const struct pass_tile *a,
+                         const struct pass_tile *b, int span)
+{
+    const int32_t *mine = span_blocks(en->pass, a, span), *other = span_blocks(en->pass, b, span);
+    int n = 0, most = int_min(may_share(en, a, span), may_share(en, b, span));
+    while (n < most && mine[n] == other[n])
+        n++;
+    return n;
+}
+
+/* Adds to the unit the tiles behind tile i that begin the span with the same blocks.  The first one
+ * to join says how many these are. */
 static void add_sharers(const struct engine *en, struct pass_unit *u, int i, int k)
 {
     struct engine_pass *p = en->pass;
-    const int32_t *blocks = span_blocks(p, &p->tiles[i], u->span);
     int rows = p->tiles[i].n;
     for (int j = i + 1; j < p->n_tiles; j++) {
         const struct pass_tile *t = &p->tiles[j];
         int at = u->span - t->first[k];
         if (at < 0 || at >= t->n_spans[k] || rows + t->n > p->tile_rows ||
-            p->joined[t->base[k] + at] || !may_share(en, t, u->span))
+            p->joined[t->base[k] + at])
             continue;
-        const int32_t *other = span_blocks(p, t, u->span);
-        if (*other != *blocks ||
-            memcmp(other, blocks, KERN_SPAN / ENGINE_BLOCK * sizeof *blocks) != 0)
+        int common = common_blocks(en, &p->tiles[i], t, u->span);
+        if (common < (u->n > 1 ? u->shared : SHARED_LEAST))
             continue;
+        if (u->n == 1)
+            u->shared = common;
         p->joined[t->base[k] + at] = 1;
         p->members[k][u->first + u->n++] = j;
         rows += t->n;
@@ -70,9 +89,10 @@ static void make_units(const struct engine *en, int k, int n_spans)
             if (p->joined[t->base[k] + s])
                 continue;
             struct pass_unit *u = &p->units[k][p->n_units[k]++];
-            *u = (struct pass_unit){.span = t->first[k] + s, .first = n_members, .n = 1};
+            *u = (struct pass_unit){
+                .span = t->first[k] + s, .shared = SPAN_BLOCKS, .first = n_members, .n = 1};
             p->members[k][n_members] = i;
-            if (may_share(en, t, u->span))
+            if (may_share(en, t, u->span) >= SHARED_LEAST)
                 add_sharers(en, u, i, k);
             n_members += u->n;
         }
@@ -146,22 +166,27 @@ static void see(const struct pass_stage *st, const struct pass_tile *t, int span
     }
 }
 
-/* n_q query rows, those of tile t among them, against one span of its sequence and one KV head. */
-static void attend_span(const struct pass_stage *st, const struct pass_tile *t, int kv, int span,
-                        const float *q, int n_q, const int *lo, const int *hi, float *acc,
-                        float *max, float *sum)
+/* Where blocks [from, to) of the span lie, of the tile's sequence and one KV head, as far as its
+ * rows see them. */
+static void find_blocks(const struct pass_stage *st, const struct pass_tile *t, int kv, int span,
+                        int from, int to, const void **blocks)
 {
     const struct engine *en = st->en;
-    const struct engine_hparams *h = &en->h;
-    enum { BLOCKS = KERN_SPAN / ENGINE_BLOCK };
-    const void *blocks[BLOCKS];
-    int end = int_min(en->pass->rows[t->row0 + t->n - 1].pos + 1 - span * KERN_SPAN, KERN_SPAN);
-    int n_blocks = (end + ENGINE_BLOCK - 1) / ENGINE_BLOCK;
     const int32_t *table = span_blocks(en->pass, t, span);
-    for (int i = 0; i < n_blocks; i++)
-        blocks[i] = engine_kv_at(&en->kv, h, table[i], st->il, kv);
-    en->kern.attn_span[en->kv_kind](q, n_q, h->head_dim, blocks, n_blocks, lo, hi, h->attn_softcap,
-                                    acc, max, sum);
+    int end = en->pass->rows[t->row0 + t->n - 1].pos + 1 - span * KERN_SPAN;
+    to = int_min(to, (end + ENGINE_BLOCK - 1) / ENGINE_BLOCK);
+    for (int i = from; i < to; i++)
+        blocks[i] = engine_kv_at(&en->kv, &en->h, table[i], st->il, kv);
+}
+
+/* Does anybody read what attention makes of the tile's rows? */
+static bool wanted(const struct pass_stage *st, const struct pass_tile *t)
+{
+    const struct engine_row *rows = st->en->pass->rows + t->row0;
+    for (int i = 0; i < t->n; i++)
+        if (!st->out_only || rows[i].logits)
+            return true;
+    return false;
 }
 
 /* Merges every query row of the tile over the spans it sees; span s of the tile lies s * step
@@ -200,12 +225,17 @@ static void attend_whole(const struct pass_stage *st, int item, struct pass_work
 
     int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS];
     int n_q = t->n * (en->h.n_head / en->h.n_kv);
+    const void *blocks[SPAN_BLOCKS];
+    const struct kern_part part = {0, n_q, 0, KERN_SPAN, blocks};
+    if (!wanted(st, t))
+        return;
     gather_queries(en, t, kv, w->q);
     for (int s = 0; s < t->n_spans[local]; s++) {
         see(st, t, t->first[local] + s, lo, hi);
-        attend_span(st, t, kv, t->first[local] + s, w->q, n_q, lo, hi,
-                    w->acc + (size_t)s * tile_q * d, w->max + (size_t)s * tile_q,
-                    w->sum + (size_t)s * tile_q);
+        find_blocks(st, t, kv, t->first[local] + s, 0, SPAN_BLOCKS, blocks);
+        en->kern.attn_span[en->kv_kind](w->q, n_q, en->h.head_dim, &part, 1, lo, hi,
+                                        en->h.attn_softcap, w->acc + (size_t)s * tile_q * d,
+                                        w->max + (size_t)s * tile_q, w->sum + (size_t)s * tile_q);
     }
     merge_tile(st, t, kv, w->acc, w->max, w->sum, 1);
 }
@@ -219,15 +249,27 @@ static void attend_unit(const struct pass_stage *st, int item, struct pass_worke
     const struct pass_unit *u = &p->units[local][item / en->h.n_kv];
     const int *members = p->members[local] + u->first;
     size_t group = (size_t)(en->h.n_head / en->h.n_kv), d = (size_t)en->h.head_dim;
-    int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS];
+    int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS], n_wanted = 0;
+    const void *blocks[PASS_QROWS][SPAN_BLOCKS]; // of a member; those that all share in the first
+    struct kern_part parts[PASS_QROWS + 1];
+    int fork = u->shared * ENGINE_BLOCK, n_parts = 1;
 
     for (int i = 0; i < u->n; i++) {
         const struct pass_tile *t = &p->tiles[members[i]];
+        int rows = t->n * (int)group;
         gather_queries(en, t, kv, w->q + (size_t)n_q * d);
         see(st, t, u->span, lo + n_q, hi + n_q);
-        n_q += t->n * (int)group;
+        find_blocks(st, t, kv, u->span, i ? u->shared : 0, SPAN_BLOCKS, blocks[i]);
+        if (fork < KERN_SPAN)
+            parts[n_parts++] = (struct kern_part){n_q, rows, fork, KERN_SPAN, blocks[i]};
+        n_wanted += wanted(st, t);
+        n_q += rows;
     }
-    attend_span(st, &p->tiles[members[0]], kv, u->span, w->q, n_q, lo, hi, w->acc, w->max, w->sum);
+    parts[0] = (struct kern_part){0, n_q, 0, fork, blocks[0]};
+    if (n_wanted == 0)
+        return;
+    en->kern.attn_span[en->kv_kind](w->q, n_q, en->h.head_dim, parts, n_parts, lo, hi,
+                                    en->h.attn_softcap, w->acc, w->max, w->sum);
     size_t from = 0;
     for (int i = 0; i < u->n; i++) {
         const struct pass_tile *t = &p->tiles[members[i]];
@@ -258,6 +300,8 @@ void engine_run_merge(void *arg, int chunk, int worker)
     int n_kv = en->h.n_kv, kv = chunk % n_kv;
     const struct pass_tile *t = &p->tiles[chunk / n_kv];
     (void)worker;
+    if (!wanted(st, t))
+        return;
     size_t at =
         ((size_t)t->base[en->h.local[st->il]] * (size_t)n_kv + (size_t)kv) * (size_t)p->tile_q;
     merge_tile(st, t, kv, p->sp_acc + at * (size_t)en->h.head_dim, p->sp_max + at, p->sp_sum + at,

@@ -50,11 +50,11 @@ struct pass_tile {
     int base[2];              // sum of n_spans of the tiles before
 };
 
-/* One span of one sequence's tile, or of several tiles whose blocks of that span are the same: a
- * prefix that they share is read once for all. */
+/* One span of one sequence's tile, or of several tiles whose first blocks of that span are the
+ * same: a prefix that they share is read once for all. */
 struct pass_unit {
-    int span;
-    int first, n; // members
+    int span, shared; // blocks
+    int first, n;     // members
 };
 
 struct engine_pass {

@@ -191,7 +191,7 @@ static void score_groups(const struct group *groups, int n, int d, const void *c
 /* The values' scales join the probabilities of tokens [lo, hi). */
 static void scale_values(float *p, int lo, int hi, const void *const *blocks, int d)
 {
-    for (int t = lo / 16 * 16; t < hi; t += LANES) {
+    for (int t = lo / 16 * 16; t < hi && lo < hi; t += LANES) {
         const float *scales = kern_q8_scales(blocks[t / 32], d) + 32 + t % 32;
         vec_store(p + t, vec_mul(vec_load(p + t), vec_load(scales)));
     }
@@ -394,25 +394,52 @@ static void mix_groups(enum kern_kv kv, const struct group *groups, int n, int d
         mix_rest(kv, g->p, g->n, d, blocks, g->all_from, g->all_to, at, g->acc);
 }
 
-/* Cuts n rows, n <= BATCH, into groups of about the same size; returns how many. */
-static int make_groups(struct group *groups, const float *q, const struct kern_q8_row *code, int n,
-                       int d, const int *lo, const int *hi, float (*p)[KERN_SPAN], float *acc)
+/* What a batch of query rows shares. */
+struct batch {
+    enum kern_kv kv;
+    int n, d;                       // n <= BATCH
+    const float *q;                 // [n][d]
+    const struct kern_q8_row *code; // [n], the same of q8
+    const int *lo, *hi;             // [n]
+    float (*p)[KERN_SPAN];          // [n]
+    float *acc;                     // [n][d]
+};
+
+/* The rows of a batch that a part is of, in groups of about the same size. */
+struct groups {
+    int n;
+    const void *const *blocks;
+    int lo[BATCH], hi[BATCH]; // of the batch's rows, within the part
+    struct group of[BATCH];
+};
+
+/* row0: the batch's first row among those that parts count. */
+static void make_groups(struct groups *out, const struct batch *b, const struct kern_part *part,
+                        int row0)
 {
-    int n_groups = (n + GROUP - 1) / GROUP;
-    for (int i = 0, row = 0; i < n_groups; i++) {
-        struct group *g = &groups[i];
-        *g = (struct group){.n = (n - row) / (n_groups - i),
-                            .q = q + row * d,
-                            .code = code + row,
-                            .lo = lo + row,
-                            .hi = hi + row,
+    int row = int_max(part->row - row0, 0), end = int_min(part->row + part->n - row0, b->n);
+    out->n = end > row ? (end - row + GROUP - 1) / GROUP : 0;
+    out->blocks = part->blocks;
+    for (int r = row; r < end; r++) {
+        out->lo[r] = int_max(b->lo[r], part->from);
+        out->hi[r] = int_max(int_min(b->hi[r], part->to), out->lo[r]);
+    }
+    for (int i = 0; i < out->n; i++) {
+        struct group *g = &out->of[i];
+        *g = (struct group){.n = (end - row) / (out->n - i),
+                            .q = b->q + row * b->d,
+                            .code = b->code + row,
+                            .lo = out->lo + row,
+                            .hi = out->hi + row,
                             .from = KERN_SPAN,
                             .all_to = KERN_SPAN,
-                            .p = p + row,
-                            .acc = acc + row * d};
+                            .p = b->p + row,
+                            .acc = b->acc + row * b->d};
         for (int r = 0; r < g->n; r++) {
-            g->from = int_min(g->from, g->lo[r]);
-            g->to = int_max(g->to, g->hi[r]);
+            if (g->lo[r] < g->hi[r]) {
+                g->from = int_min(g->from, g->lo[r]);
+                g->to = int_max(g->to, g->hi[r]);
+            }
             g->all_from = int_max(g->all_from, g->lo[r]);
             g->all_to = int_min(g->all_to, g->hi[r]);
         }
@@ -420,50 +447,67 @@ static int make_groups(struct group *groups, const float *q, const struct kern_q
             g->all_from = g->all_to = KERN_SPAN;
         row += g->n;
     }
-    return n_groups;
+}
+
+static void score_part(const struct batch *b, const struct groups *part)
+{
+    if (b->kv == KERN_KV_F16 && part->n > 1)
+        score_groups(part->of, part->n, b->d, part->blocks);
+    else
+        for (int i = 0; i < part->n; i++)
+            score_group(b->kv, &part->of[i], b->d, part->blocks);
+}
+
+INLINE void mix_part(enum kern_kv kv, const struct batch *b, const struct groups *part)
+{
+    for (int i = 0; i < part->n; i++)
+        mix_alone(kv, &part->of[i], b->d, part->blocks, true);
+    if (part->n > 1)
+        mix_groups(kv, part->of, part->n, b->d, part->blocks);
+    else if (part->n)
+        mix_group(kv, part->of, b->d, part->blocks);
+    for (int i = 0; i < part->n; i++)
+        mix_alone(kv, &part->of[i], b->d, part->blocks, false);
 }
 
 /* n rows, each of which sees something. */
-INLINE void attend(enum kern_kv kv, const float *q, int n, int d, const void *const *blocks,
-                   const int *lo, const int *hi, float softcap, float *acc, float *max, float *sum)
+INLINE void attend(enum kern_kv kv, const float *q, int n, int d, const struct kern_part *parts,
+                   int n_parts, int row0, const int *lo, const int *hi, float softcap, float *acc,
+                   float *max, float *sum)
 {
     _Alignas(64) float p[BATCH][KERN_SPAN];
     struct kern_q8_row code[BATCH];
-    struct group groups[BATCH];
-    if (kv == KERN_KV_Q8)
-        for (int r = 0; r < n; r++)
-            Q8_CODE(q + r * d, d, &code[r]);
-    int n_groups = make_groups(groups, q, code, n, d, lo, hi, p, acc);
-    if (kv == KERN_KV_F16 && n_groups > 1)
-        score_groups(groups, n_groups, d, blocks);
-    else
-        for (int i = 0; i < n_groups; i++)
-            score_group(kv, &groups[i], d, blocks);
-    softmax(p, n, lo, hi, softcap, max, sum);
+    struct groups part;
+    const struct batch b = {kv, n, d, q, code, lo, hi, p, acc};
     for (int r = 0; r < n && kv == KERN_KV_Q8; r++)
-        scale_values(p[r], lo[r], hi[r], blocks, d);
+        Q8_CODE(q + r * d, d, &code[r]);
+    for (int i = 0; i < n_parts; i++) {
+        make_groups(&part, &b, &parts[i], row0);
+        score_part(&b, &part);
+    }
+    softmax(p, n, lo, hi, softcap, max, sum);
     memset(acc, 0, (size_t)n * (size_t)d * sizeof *acc);
-    for (int i = 0; i < n_groups; i++)
-        mix_alone(kv, &groups[i], d, blocks, true);
-    if (n_groups > 1)
-        mix_groups(kv, groups, n_groups, d, blocks);
-    else
-        mix_group(kv, groups, d, blocks);
-    for (int i = 0; i < n_groups; i++)
-        mix_alone(kv, &groups[i], d, blocks, false);
+    for (int i = 0; i < n_parts; i++) {
+        if (n_parts > 1)
+            make_groups(&part, &b, &parts[i], row0);
+        for (const struct group *g = part.of; g < part.of + part.n && kv == KERN_KV_Q8; g++)
+            for (int r = 0; r < g->n; r++)
+                scale_values(g->p[r], g->lo[r], g->hi[r], part.blocks, d);
+        mix_part(kv, &b, &part);
+    }
 }
 
-INLINE void attend_rows(enum kern_kv kv, const float *q, int n_q, int d, const void *const *blocks,
-                        const int *lo, const int *hi, float softcap, float *acc, float *max,
-                        float *sum)
+INLINE void attend_rows(enum kern_kv kv, const float *q, int n_q, int d,
+                        const struct kern_part *parts, int n_parts, const int *lo, const int *hi,
+                        float softcap, float *acc, float *max, float *sum)
 {
     for (int i = 0; i < n_q;) {
         int n = 0;
         while (n < BATCH && i + n < n_q && lo[i + n] < hi[i + n])
             n++;
         if (n > 0) {
-            attend(kv, q + i * d, n, d, blocks, lo + i, hi + i, softcap, acc + i * d, max + i,
-                   sum + i);
+            attend(kv, q + i * d, n, d, parts, n_parts, i, lo + i, hi + i, softcap, acc + i * d,
+                   max + i, sum + i);
         } else { // this one sees nothing
             memset(acc + i * d, 0, (size_t)d * sizeof *acc);
             max[i] = -INFINITY;
@@ -474,21 +518,19 @@ INLINE void attend_rows(enum kern_kv kv, const float *q, int n_q, int d, const v
     }
 }
 
-static void attn_span_q8(const float *q, int n_q, int d, const void *const *blocks, int n_blocks,
+static void attn_span_q8(const float *q, int n_q, int d, const struct kern_part *parts, int n_parts,
                          const int *lo, const int *hi, float softcap, float *acc, float *max,
                          float *sum)
 {
-    (void)n_blocks;
-    attend_rows(KERN_KV_Q8, q, n_q, d, blocks, lo, hi, softcap, acc, max, sum);
+    attend_rows(KERN_KV_Q8, q, n_q, d, parts, n_parts, lo, hi, softcap, acc, max, sum);
 }
 
 #if !defined(ATTN_Q8_ONLY)
-static void attn_span_f16(const float *q, int n_q, int d, const void *const *blocks, int n_blocks,
-                          const int *lo, const int *hi, float softcap, float *acc, float *max,
-                          float *sum)
+static void attn_span_f16(const float *q, int n_q, int d, const struct kern_part *parts,
+                          int n_parts, const int *lo, const int *hi, float softcap, float *acc,
+                          float *max, float *sum)
 {
-    (void)n_blocks;
-    attend_rows(KERN_KV_F16, q, n_q, d, blocks, lo, hi, softcap, acc, max, sum);
+    attend_rows(KERN_KV_F16, q, n_q, d, parts, n_parts, lo, hi, softcap, acc, max, sum);
 }
 
 static void attn_merge(const float *acc, size_t acc_stride, const float *max, const float *sum,

@@ -139,8 +139,8 @@ static void attn_span_is_softmax(void **state)
             enum kern_kv kv = round / 2 ? KERN_KV_Q8 : KERN_KV_F16;
             float softcap = round % 2 ? 5.0f : 0.0f;
             span_init(&s, kv, dims[i], &k, &seed);
-            k.attn_span[kv](s.q, rows, s.d, (const void *const *)s.blocks, N_BLOCKS, lo, hi,
-                            softcap, s.acc, s.max, s.sum);
+            struct kern_part part = {0, rows, 0, KERN_SPAN, (const void *const *)s.blocks};
+            k.attn_span[kv](s.q, rows, s.d, &part, 1, lo, hi, softcap, s.acc, s.max, s.sum);
             for (int r = 0; r < rows; r++)
                 check_row(&s, r, lo[r], hi[r], softcap);
             span_fini(&s);
@@ -172,24 +172,39 @@ static void attn_same_bits_everywhere(void **state)
         kern_init(&k, mask & cpu_detect());
         for (size_t i = 0; i < COUNT(dims); i++)
             for (int round = 0; round < 24; round++) {
-                struct span s;
+                struct span s, other;
                 enum kern_kv kv = round < 12 ? KERN_KV_F16 : KERN_KV_Q8;
                 int d = dims[i], lo[ROWS], hi[ROWS];
                 int n_q = 1 + (int)(test_random(&seed) % (round % 3 ? ROWS : 8));
                 float softcap = round % 4 == 3 ? 20.0f : 0.0f;
                 span_init(&s, kv, d, &k, &seed);
+                span_init(&other, kv, d, &k, &seed);
                 int len = 1 + (int)(test_random(&seed) % 253);
                 for (int r = 0; r < ROWS; r++) {
                     lo[r] = round % 2 ? (int)(test_random(&seed) % 60) : 0;
                     hi[r] = round % 5 == 0 ? len : int_max(0, len - 2 * r);
                 }
                 float *acc = mem_alloc(sizeof(float) * (size_t)(ROWS * d)), max[ROWS], sum[ROWS];
-                int n_blocks = (len + 31) / 32;
-                k.attn_span[kv](s.q, n_q, d, (const void *const *)s.blocks, n_blocks, lo, hi,
-                                softcap, s.acc, s.max, s.sum);
-                for (int r = 0; r < n_q; r++)
-                    plain.attn_span[kv](s.q + r * d, 1, d, (const void *const *)s.blocks, n_blocks,
-                                        lo + r, hi + r, softcap, acc + r * d, max + r, sum + r);
+                // all rows see the same blocks up to `fork`, then those before `cut` these, others
+                // those
+                const void *const *mine = (const void *const *)s.blocks, *const *theirs =
+                                                                             (const void *const *)
+                                                                                 other.blocks;
+                int fork = round % 2 ? 32 * (int)(test_random(&seed) % 9) : KERN_SPAN;
+                int cut = (int)(test_random(&seed) % (unsigned)(n_q + 1));
+                struct kern_part parts[] = {{0, n_q, 0, fork, mine},
+                                            {0, cut, fork, KERN_SPAN, mine},
+                                            {cut, n_q - cut, fork, KERN_SPAN, theirs}};
+                k.attn_span[kv](s.q, n_q, d, parts, fork < KERN_SPAN ? 3 : 1, lo, hi, softcap,
+                                s.acc, s.max, s.sum);
+                for (int r = 0; r < n_q; r++) {
+                    const void *blocks[N_BLOCKS];
+                    for (int b = 0; b < N_BLOCKS; b++)
+                        blocks[b] = r < cut || 32 * b < fork ? mine[b] : theirs[b];
+                    struct kern_part whole = {0, 1, 0, KERN_SPAN, blocks};
+                    plain.attn_span[kv](s.q + r * d, 1, d, &whole, 1, lo + r, hi + r, softcap,
+                                        acc + r * d, max + r, sum + r);
+                }
                 check_same(s.max, max, (size_t)n_q, k.name, "max", d, n_q);
                 check_same(s.sum, sum, (size_t)n_q, k.name, "sum", d, n_q);
                 check_same(s.acc, acc, (size_t)(n_q * d), k.name, "acc", d, n_q);
@@ -199,6 +214,7 @@ static void attn_same_bits_everywhere(void **state)
                 check_same(got, want, (size_t)d, k.name, "merge", d, n_q);
                 mem_free(acc);
                 span_fini(&s);
+                span_fini(&other);
             }
     }
 }

@@ -67,6 +67,14 @@ enum kern_kv {
     KERN_KV_KINDS
 };
 
+/* Query rows [row, row + n) of an attention span, and tokens [from, to) of it, multiples of
+ * KERN_KV_BLOCK, that lie in the same blocks for all of them. */
+struct kern_part {
+    int row, n;
+    int from, to;
+    const void *const *blocks; // of the whole span; those of other tokens are not read
+};
+
 struct kern {
     const char *name; // "scalar", "avx2" ...
 
@@ -110,7 +118,8 @@ struct kern {
 
     /* Attention of n_q query rows over one span of one KV head.
      *   q       [n_q][d] f32, already scaled
-     *   blocks  [n_blocks <= 8] KV blocks of the span, in order
+     *   parts   [n_parts] where the keys and values lie: every token that a row sees is in one part
+     *           of that row; the parts of a row ascend
      *   lo, hi  [n_q] the visible tokens [lo, hi) of the span for each row, 0 <= lo, hi <= 256;
      *           lo >= hi: the row sees nothing here
      *   softcap 0: none; else s = softcap * tanh(s / softcap)
@@ -118,8 +127,8 @@ struct kern {
      *           sum = 0, acc = 0 where nothing is seen)
      * Q8 blocks: the query row is coded too, scores are integer dots times both scales.
      * The result of a row does not depend on the other rows. */
-    void (*attn_span[KERN_KV_KINDS])(const float *q, int n_q, int d, const void *const *blocks,
-                                     int n_blocks, const int *lo, const int *hi, float softcap,
+    void (*attn_span[KERN_KV_KINDS])(const float *q, int n_q, int d, const struct kern_part *parts,
+                                     int n_parts, const int *lo, const int *hi, float softcap,
                                      float *acc, float *max, float *sum);
 
     /* Merges span results in ascending order: out [d] = softmax-weighted sum over n_spans of

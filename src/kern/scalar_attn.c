@@ -106,24 +106,33 @@ static void attn_row(enum kern_kv kv, const float *q, int d, const void *const *
     *sum = lanes_sum(lanes);
 }
 
-static void attn_span_f16(const float *q, int n_q, int d, const void *const *blocks, int n_blocks,
-                          const int *lo, const int *hi, float softcap, float *acc, float *max,
-                          float *sum)
+static void attn_span(enum kern_kv kv, const float *q, int n_q, int d,
+                      const struct kern_part *parts, int n_parts, const int *lo, const int *hi,
+                      float softcap, float *acc, float *max, float *sum)
 {
-    (void)n_blocks;
-    for (int i = 0; i < n_q; i++)
-        attn_row(KERN_KV_F16, q + (size_t)i * (size_t)d, d, blocks, lo[i], hi[i], softcap,
+    for (int i = 0; i < n_q; i++) {
+        const void *blocks[KERN_SPAN / KERN_KV_BLOCK] = {NULL};
+        for (const struct kern_part *part = parts; part < parts + n_parts; part++)
+            for (int b = part->from / KERN_KV_BLOCK; b < part->to / KERN_KV_BLOCK; b++)
+                if (i >= part->row && i < part->row + part->n)
+                    blocks[b] = part->blocks[b];
+        attn_row(kv, q + (size_t)i * (size_t)d, d, blocks, lo[i], hi[i], softcap,
                  acc + (size_t)i * (size_t)d, max + i, sum + i);
+    }
 }
 
-static void attn_span_q8(const float *q, int n_q, int d, const void *const *blocks, int n_blocks,
+static void attn_span_f16(const float *q, int n_q, int d, const struct kern_part *parts,
+                          int n_parts, const int *lo, const int *hi, float softcap, float *acc,
+                          float *max, float *sum)
+{
+    attn_span(KERN_KV_F16, q, n_q, d, parts, n_parts, lo, hi, softcap, acc, max, sum);
+}
+
+static void attn_span_q8(const float *q, int n_q, int d, const struct kern_part *parts, int n_parts,
                          const int *lo, const int *hi, float softcap, float *acc, float *max,
                          float *sum)
 {
-    (void)n_blocks;
-    for (int i = 0; i < n_q; i++)
-        attn_row(KERN_KV_Q8, q + (size_t)i * (size_t)d, d, blocks, lo[i], hi[i], softcap,
-                 acc + (size_t)i * (size_t)d, max + i, sum + i);
+    attn_span(KERN_KV_Q8, q, n_q, d, parts, n_parts, lo, hi, softcap, acc, max, sum);
 }
 
 static void attn_merge(const float *acc, size_t acc_stride, const float *max, const float *sum,
