@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#define AHEAD 4 // rows between one in use and one that is fetched
+
 /* The row of x and att that row i of a stage stands for. */
 static inline int row_of(const struct engine_pass *p, const struct pass_stage *st, int i)
 {
@@ -235,6 +237,14 @@ static void add_bias(const struct pass_stage *st, const struct part *c, const st
         st->en->kern.add(y + (size_t)i * (size_t)ld + at, bias + at, n);
 }
 
+/* Asks for n floats of a row that is read soon: rows lie far apart, where the processor does not look
+ * ahead by itself. */
+static inline void fetch_row(const float *row, int n)
+{
+    for (int i = 0; i < n; i += 16)
+        __builtin_prefetch(row + i);
+}
+
 /* A matrix whose result joins the residual stream: at once, or by a post-norm phase. */
 static void run_residual(const struct pass_stage *st, int chunk, int worker, enum engine_mat mat,
                          enum engine_vec bias, enum engine_vec post)
@@ -249,9 +259,13 @@ static void run_residual(const struct pass_stage *st, int chunk, int worker, enu
     if (st->layer->vec[post])
         return;
     int at = c.from * KERN_PANEL, n = int_min(c.to * KERN_PANEL, m->rows) - at;
-    for (int i = c.row; i < c.row + c.n; i++)
+    for (int i = c.row; i < c.row + c.n; i++) {
+        int next = int_min(i + AHEAD, c.row + c.n - 1);
+        fetch_row(p->x + (size_t)row_of(p, st, next) * (size_t)p->ld_embd + at, n);
+        fetch_row(p->proj + (size_t)next * (size_t)p->ld_embd + at, n);
         en->kern.add(p->x + (size_t)row_of(p, st, i) * (size_t)p->ld_embd + at,
                      p->proj + (size_t)i * (size_t)p->ld_embd + at, n);
+    }
 }
 
 void engine_run_o(void *arg, int chunk, int worker)
@@ -306,6 +320,9 @@ void engine_run_gate_up(void *arg, int chunk, int worker)
     bool gelu = (en->h.family->flags & FAMILY_GELU) != 0;
     for (int i = c.row; i < c.row + c.n; i++) {
         float *g = p->gate + (size_t)i * (size_t)p->ld_ff + at;
+        size_t next = (size_t)int_min(i + AHEAD, c.row + c.n - 1) * (size_t)p->ld_ff;
+        fetch_row(p->gate + next + at, n);
+        fetch_row(p->up + next + at, n);
         (gelu ? en->kern.geglu : en->kern.swiglu)(g, p->up + (size_t)i * (size_t)p->ld_ff + at, g,
                                                   n);
     }

@@ -26,6 +26,8 @@ static void matmul_panel(const struct kern_mat *m, int panel, const uint8_t *x, 
     memset(acc, 0, (size_t)n * sizeof acc[0]);
     for (int k = 0; k < m->cols; k += 256) {
         seg.n_blocks = int_min(8, (m->cols - k) / 32);
+        for (int t = 0; t < n && k + 256 >= m->cols; t++)
+            __builtin_prefetch(y + (size_t)t * y_stride, 1);
         path->unpack(&src, &seg);
         for (int t = 0; t < n; t += 4) {
             src.first = t == 0;
