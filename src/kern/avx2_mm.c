@@ -18,7 +18,7 @@
 #include "kern/mm_path.h"
 
 /* Bytes between a line in use and the lines fetched, into the first and second-level cache. */
-#define NEAR         768
+#define NEAR         1536
 #define FAR          4096
 #define SCALES_AHEAD 640
 
