@@ -115,8 +115,9 @@ static const struct option {
     {"keep-memory-for", KIND_INT, AT(keep_memory_for_s), 0, 1 << 22, 3600, .arg = "S",
      .help = "complete runs stay in memory this long, in seconds"},
     {"cpu-mask", KIND_TEXT, AT(cpu_mask), .text = "", .arg = "LEVEL",
-     .help = "use kernels up to this level only: scalar, avx2, avx512, vnni512, amx; empty: all "
-             "there are"},
+     .help =
+         "use kernels up to this level only: scalar, avx2, avxvnni, avx512, vnni512, amx, or on "
+         "Arm dotprod; empty: all there are"},
     {"cors", KIND_BOOL, AT(cors), .help = "let pages of other origins call the API"},
     {"log", KIND_TEXT, AT(log), .text = "info", .arg = "LEVELS",
      .help = "error, warn, info, debug or trace; for single rooms: warn,sched=debug"},

@@ -237,8 +237,8 @@ static void add_bias(const struct pass_stage *st, const struct part *c, const st
         st->en->kern.add(y + (size_t)i * (size_t)ld + at, bias + at, n);
 }
 
-/* Asks for n floats of a row that is read soon: rows lie far apart, where the processor does not look
- * ahead by itself. */
+/* Asks for n floats of a row that is read soon: rows lie far apart, where the processor does not
+ * look ahead by itself. */
 static inline void fetch_row(const float *row, int n)
 {
     for (int i = 0; i < n; i += 16)
