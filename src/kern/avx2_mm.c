@@ -298,8 +298,6 @@ INLINE void tile256(const struct shape sh, const struct feed *src, struct kern_s
 }
 
 /* All of a type's functions from its constants; `kind` is 32 or 256. */
-#define SCALES_32(sh, scales, seg)  unpack_scales32(sh, scales, seg)
-#define SCALES_256(sh, scales, seg) unpack_scales256(sh, scales, true, seg)
 #define CASES(kind, from)                                                                          \
     switch (n) {                                                                                   \
     case 1: tile##kind(sh, src, seg, from, x, stride, 1, acc); break;                              \
@@ -311,7 +309,7 @@ INLINE void tile256(const struct shape sh, const struct feed *src, struct kern_s
     static void unpack_##name(const struct feed *src, struct kern_seg *seg)                        \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        SCALES_##kind(sh, src->scales, seg);                                                       \
+        unpack_scales##kind(sh, src->scales, true, seg);                                           \
     }                                                                                              \
     static void tile_##name(const struct feed *src, struct kern_seg *seg, const uint8_t *x,        \
                             size_t stride, int n, float *acc)                                      \

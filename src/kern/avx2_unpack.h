@@ -69,8 +69,11 @@ INLINE void unpack_codes(const struct shape sh, const uint8_t *lines, __m256i ta
                                    unpack(sh, lines, g, half, table));
 }
 
-INLINE void unpack_scales32(const struct shape sh, const uint8_t *p, struct kern_seg *seg)
+/* twice: scales of blocks as pairs of the same 16-bit number; there are none here. */
+INLINE void unpack_scales32(const struct shape sh, const uint8_t *p, bool twice,
+                            struct kern_seg *seg)
 {
+    (void)twice;
     for (int b = 0; b < seg->n_blocks; b++, p += scale_bytes32(sh)) {
         for (int r = 0; r < 16 && sh.e8m0; r++)
             seg->d[b][r] = e8m0_to_f32(p[r]);
@@ -108,7 +111,6 @@ INLINE __m256i mins256(const struct shape sh, const uint8_t *p, int j, int half)
     return _mm256_srli_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p)), 4);
 }
 
-/* twice: scales as pairs of the same 16-bit number. */
 INLINE void unpack_scales256(const struct shape sh, const uint8_t *p, bool twice,
                              struct kern_seg *seg)
 {

@@ -94,14 +94,12 @@ INLINE void tile256(const struct shape sh, const struct kern_seg *seg, int half,
 }
 
 /* All of a type's functions from its constants; `kind` is 32 or 256. */
-#define SCALES_32(sh, scales, seg)  unpack_scales32(sh, scales, seg)
-#define SCALES_256(sh, scales, seg) unpack_scales256(sh, scales, false, seg)
 #define TYPE(name, type, kind, ...)                                                                \
     static void unpack_##name(const struct feed *src, struct kern_seg *seg)                        \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
         unpack_codes(sh, src->lines, load_table(sh, src->values), seg);                            \
-        SCALES_##kind(sh, src->scales, seg);                                                       \
+        unpack_scales##kind(sh, src->scales, false, seg);                                          \
     }                                                                                              \
     static void tile_##name(const struct feed *src, struct kern_seg *seg, const uint8_t *x,        \
                             size_t stride, int n, float *acc)                                      \

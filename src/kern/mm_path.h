@@ -13,7 +13,7 @@ struct feed {
 };
 
 struct path {
-    /* What tiles want unpacked for src->n tokens. */
+    /* The scales, and the codes where tiles do not unpack these themselves. */
     void (*unpack)(const struct feed *src, struct kern_seg *seg);
     /* n tokens, up to 4: acc [n][16] += products of the segment. */
     void (*tile)(const struct feed *src, struct kern_seg *seg, const uint8_t *x, size_t stride,

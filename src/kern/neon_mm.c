@@ -10,10 +10,9 @@
 
 #include "kern/f16.h"
 #include "kern/mm_path.h"
+#include "kern/shape.h"
 
 #include <arm_neon.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE float32x4_t load_halves(const uint8_t *p)
 {
@@ -51,18 +50,14 @@ INLINE void unpack_block(const uint8_t *lines, int low, int high, const uint8_t 
     }
 }
 
-static void unpack_scales32(const struct kern_type_info *info, int type, const uint8_t *p,
-                            struct kern_seg *seg)
+INLINE void unpack_scales32(const struct shape sh, const uint8_t *p, struct kern_seg *seg)
 {
-    for (int b = 0; b < seg->n_blocks; b++, p += info->scale_bytes) {
-        if (type == KERN_TYPE_MXFP4) {
-            for (int r = 0; r < 16; r++)
-                seg->d[b][r] = e8m0_to_f32(p[r]);
-            continue;
-        }
-        for (int q = 0; q < 4; q++) {
+    for (int b = 0; b < seg->n_blocks; b++, p += scale_bytes32(sh)) {
+        for (int r = 0; r < 16 && sh.e8m0; r++)
+            seg->d[b][r] = e8m0_to_f32(p[r]);
+        for (int q = 0; q < 4 && !sh.e8m0; q++) {
             vst1q_f32(seg->d[b] + 4 * q, load_halves(p + 8 * q));
-            if (info->shape == KERN_SHAPE_Q32M)
+            if (sh.mins)
                 vst1q_f32(seg->m[b] + 4 * q,
                           vmulq_f32(load_halves(p + 32 + 8 * q), vdupq_n_f32(-0.0625f)));
         }
@@ -75,20 +70,17 @@ INLINE void store_scales(int32_t *out, int16x8_t scales)
     vst1q_s32(out + 4, vmovl_s16(vget_high_s16(scales)));
 }
 
-static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p,
-                             struct kern_seg *seg)
+INLINE void unpack_scales256(const struct shape sh, const uint8_t *p, struct kern_seg *seg)
 {
-    bool k16 = info->shape == KERN_SHAPE_K16 || info->shape == KERN_SHAPE_K16M;
-    bool mins = info->shape == KERN_SHAPE_K32M || info->shape == KERN_SHAPE_K16M;
     for (int q = 0; q < 4; q++)
         vst1q_f32(seg->d[0] + 4 * q, load_halves(p + 8 * q));
     p += 32;
-    if (mins) {
+    if (sh.mins) {
         for (int q = 0; q < 4; q++)
             vst1q_f32(seg->dmin + 4 * q, vnegq_f32(load_halves(p + 8 * q)));
         p += 32;
     }
-    if (info->shape == KERN_SHAPE_K16M) {
+    if (sh.groups == 4 && sh.mins) {
         const uint8x8_t low = vdup_n_u8(15);
         for (int j = 0; j < 8; j++)
             for (int h = 0; h < 2; h++) {
@@ -104,48 +96,29 @@ static void unpack_scales256(const struct kern_type_info *info, const uint8_t *p
             }
         return;
     }
-    for (int j = 0; j < (k16 ? 16 : 8); j++)
+    for (int j = 0; j < 64 / sh.groups; j++)
         for (int h = 0; h < 2; h++)
             store_scales(seg->scale[j] + 8 * h,
                          vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + 16 * j + 8 * h))));
-    for (int j = 0; j < 4 && mins; j++)
+    for (int j = 0; j < 4 && sh.mins; j++)
         for (int i = 0; i < 32; i += 8)
             vst1q_s16(&seg->min[j][0][0] + i,
                       vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p + 128 + 32 * j + i))));
 }
 
-static void unpack_scales(const struct kern_type_info *info, int type, const uint8_t *p,
-                          struct kern_seg *seg)
-{
-    if (info->shape <= KERN_SHAPE_Q32M)
-        unpack_scales32(info, type, p, seg);
-    else
-        unpack_scales256(info, p, seg);
-}
-
-#define UNPACK(name, type, low, high, table, raise, flip)                                          \
+/* Codes of 8 bits exceed their numbers by 128. */
+#define UNPACK(name, type, kind, ...)                                                              \
     static void unpack_##name(const struct feed *src, struct kern_seg *seg)                        \
     {                                                                                              \
+        const struct shape sh = {__VA_ARGS__};                                                     \
         const uint8_t *lines = src->lines;                                                         \
-        for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (low + high))                        \
-            unpack_block(lines, low, high, table ? src->values : NULL, raise, flip,                \
-                         seg->w + 8 * b);                                                          \
-        unpack_scales(kern_type_info(type), type, src->scales, seg);                               \
+        for (int b = 0; b < seg->n_blocks; b++, lines += 64 * (sh.low + sh.high))                  \
+            unpack_block(lines, sh.low, sh.high, src->values, sh.raise,                            \
+                         sh.offset == 128 ? 0x80 : 0, seg->w + 8 * b);                             \
+        unpack_scales##kind(sh, src->scales, seg);                                                 \
     }
 
-UNPACK(q8_0, KERN_TYPE_Q8_0, 8, 0, 0, 0, 0x80)
-UNPACK(q4_0, KERN_TYPE_Q4_0, 4, 0, 0, 0, 0)
-UNPACK(q4_1, KERN_TYPE_Q4_1, 4, 0, 0, 0, 0)
-UNPACK(q5_0, KERN_TYPE_Q5_0, 4, 1, 0, 0, 0)
-UNPACK(q5_1, KERN_TYPE_Q5_1, 4, 1, 0, 0, 0)
-UNPACK(q2_k, KERN_TYPE_Q2_K, 2, 0, 0, 0, 0)
-UNPACK(q3_k, KERN_TYPE_Q3_K, 2, 1, 0, 28, 0)
-UNPACK(q4_k, KERN_TYPE_Q4_K, 4, 0, 0, 0, 0)
-UNPACK(q5_k, KERN_TYPE_Q5_K, 4, 1, 0, 0, 0)
-UNPACK(q6_k, KERN_TYPE_Q6_K, 4, 2, 0, 0, 0)
-UNPACK(iq4_nl, KERN_TYPE_IQ4_NL, 4, 0, 1, 0, 0x80)
-UNPACK(iq4_xs, KERN_TYPE_IQ4_XS, 4, 0, 1, 0, 0x80)
-UNPACK(mxfp4, KERN_TYPE_MXFP4, 4, 0, 1, 0, 0)
+KERN_BYTE_TYPES(UNPACK)
 
 /* s [nt][4 vectors of 4 rows] += codes of n groups (a multiple of 4) times activations. */
 INLINE void dots(const uint8_t (*w)[64], int n, const int8_t *const *x, size_t at, int nt,
