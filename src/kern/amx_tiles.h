@@ -100,23 +100,6 @@ INLINE struct steps steps_of(const struct pass *a, int panel)
     };
 }
 
-/* Segment s of a panel, or, if that is behind the last, of the panel that comes next. */
-INLINE struct source source_of(const struct kern_mat *m, int panel, int s)
-{
-    const struct kern_type_info *info = kern_type_info(m->type);
-    const int segs = (m->cols + 255) / 256;
-    if (s >= segs) {
-        s -= segs;
-        panel += PANELS;
-    }
-    return (struct source){
-        m->lines + (size_t)panel * m->panel_lines +
-            (size_t)(s * 8 * 64 * (info->low_bits + info->high_bits)),
-        m->scales + (size_t)panel * m->panel_scales +
-            (size_t)(s * info->scale_bytes * (m->act == KERN_ACT_Q32 ? 8 : 1)),
-    };
-}
-
 /* What there is for a type. */
 struct path {
     /* Segment src[0] with n_blocks blocks of 32 columns; src[1] and [2], the next ones of the
@@ -146,8 +129,9 @@ INLINE void matmul_chunk(const struct path *path, const struct kern_mat *m, int 
             a.first = s == 0;
             a.last = s + 1 == segs;
             for (int i = 0; i < a.n_panels; i++) {
-                const struct source src[] = {source_of(m, p + i, s), source_of(m, p + i, s + 1),
-                                             source_of(m, p + i, s + 2)};
+                const struct source src[] = {source_of(m, PANELS, p + i, s),
+                                             source_of(m, PANELS, p + i, s + 1),
+                                             source_of(m, PANELS, p + i, s + 2)};
                 path->unpack(src, kern_type_info(m->type)->table, int_min(8, m->cols / 32 - 8 * s),
                              &w[i]);
             }

@@ -118,6 +118,22 @@ struct source {
     const uint8_t *lines, *scales;
 };
 
+/* Segment s of a panel, or, if that is behind the last, of the panel that comes next where
+ * `together` of them are walked at once. */
+INLINE struct source source_of(const struct kern_mat *m, int together, int panel, int s)
+{
+    const struct kern_type_info *info = kern_type_info(m->type);
+    const int segs = (m->cols + 255) / 256;
+    panel += s / segs * together;
+    s %= segs;
+    return (struct source){
+        m->lines + (size_t)panel * m->panel_lines +
+            (size_t)(s * 8 * 64 * (info->low_bits + info->high_bits)),
+        m->scales + (size_t)panel * m->panel_scales +
+            (size_t)(s * info->scale_bytes * (m->act == KERN_ACT_Q32 ? 8 : 1)),
+    };
+}
+
 /* Block b's share of the lines that are used next (src[1]), and into the second-level cache of
  * those after them. */
 INLINE void fetch_next(const struct shape sh, const struct source *src, int b)

@@ -1,72 +1,116 @@
-/* avx512vnni_dots.h - the dot products of a block: all groups of 4 columns for 1 to 6 tokens.
+/* avx512vnni_dots.h - dot products of 4 columns of 16 rows with up to 12 tokens, in lockstep.
  *
- * One statement of assembly each, because what matters cannot be said in C: every activation is a
- * broadcast memory operand behind a plain base register, and tokens alternate so that their sums
- * are independent chains.  Compilers break the broadcast off, or turn the tokens' pointers into
- * indexed or spilled ones.
- *     s [tokens] sums, w [groups] codes of 16 rows, x [tokens] the block's activations
- * The statements read x without saying so: nothing writes activations while a product runs. */
+ * Assembly, because what matters cannot be said in C: every activation is a broadcast memory
+ * operand, and few registers address all of them.  Compilers break the broadcast off, or turn the
+ * tokens into a pointer each.  The statements read x without saying so: nothing writes activations
+ * while a product runs. */
 #ifndef KERN_AVX512VNNI_DOTS_H
 #define KERN_AVX512VNNI_DOTS_H
 
+#include "kern/shape.h"
+
 #include <immintrin.h>
-#include <stdint.h>
+
+#define TILE  12 // most tokens
+#define BASE  5  // tokens of a pointer: base plus 0, 1, 2, 3 and 4 strides
+#define BASES ((TILE + BASE - 1) / BASE)
+
+/* Where the activations of up to TILE tokens stand. */
+struct acts {
+    const uint8_t *x[BASES]; // of tokens 0, BASE ...
+    size_t stride, three;    // bytes from token to token, and three times that
+};
+
+INLINE struct acts acts_of(const uint8_t *x, size_t stride)
+{
+    struct acts a = {.stride = stride, .three = 3 * stride};
+    for (int i = 0; i < BASES; i++)
+        a.x[i] = x + (size_t)(BASE * i) * stride;
+    return a;
+}
+
+/* On to later columns; the compiler is not to know how the pointers hang together. */
+INLINE void acts_move(struct acts *a, int nt, size_t bytes)
+{
+    for (int i = 0; i < (nt + BASE - 1) / BASE; i++) {
+        a->x[i] += bytes;
+        __asm__("" : "+r"(a->x[i]));
+    }
+}
+
+/* Token t's. */
+INLINE const uint8_t *acts_at(const struct acts *a, int t)
+{
+    static const int strides[BASE] = {0, 1, 2, 0, 4};
+    return a->x[t / BASE] + (t % BASE == 3 ? a->three : (size_t)strides[t % BASE] * a->stride);
+}
 
 // clang-format off
-#define DOT(t, g, at) "vpdpbusd " #at "(%[x" #t "])%{1to16%}, %[w" #g "], %[s" #t "]\n\t"
-#define STEP1(g, at) DOT(0, g, at)
-#define STEP2(g, at) STEP1(g, at) DOT(1, g, at)
-#define STEP3(g, at) STEP2(g, at) DOT(2, g, at)
-#define STEP4(g, at) STEP3(g, at) DOT(3, g, at)
-#define STEP5(g, at) STEP4(g, at) DOT(4, g, at)
-#define STEP6(g, at) STEP5(g, at) DOT(5, g, at)
-#define S1 [s0] "+v"(s[0])
-#define S2 S1, [s1] "+v"(s[1])
-#define S3 S2, [s2] "+v"(s[2])
-#define S4 S3, [s3] "+v"(s[3])
-#define S5 S4, [s4] "+v"(s[4])
-#define S6 S5, [s5] "+v"(s[5])
-#define X1 [x0] "r"(x[0])
-#define X2 X1, [x1] "r"(x[1])
-#define X3 X2, [x2] "r"(x[2])
-#define X4 X3, [x3] "r"(x[3])
-#define X5 X4, [x4] "r"(x[4])
-#define X6 X5, [x5] "r"(x[5])
-#define W4 [w0] "v"(w[0]), [w1] "v"(w[1]), [w2] "v"(w[2]), [w3] "v"(w[3])
-#define W8 W4, [w4] "v"(w[4]), [w5] "v"(w[5]), [w6] "v"(w[6]), [w7] "v"(w[7])
-#define DOTS(T)                                                                                    \
-    static inline __attribute__((always_inline)) void dots4_##T(__m512i *s, const __m512i *w,      \
-                                                                const int8_t *const *x)            \
-    {                                                                                              \
-        __asm__(STEP##T(0, 0) STEP##T(1, 4) STEP##T(2, 8) STEP##T(3, 12) : S##T : W4, X##T);       \
-    }                                                                                              \
-    static inline __attribute__((always_inline)) void dots8_##T(__m512i *s, const __m512i *w,      \
-                                                                const int8_t *const *x)            \
-    {                                                                                              \
-        __asm__(STEP##T(0, 0) STEP##T(1, 4) STEP##T(2, 8) STEP##T(3, 12)                           \
-                STEP##T(4, 16) STEP##T(5, 20) STEP##T(6, 24) STEP##T(7, 28) : S##T : W8, X##T);    \
-    }
+#define PLACES(CASE, at)                                                                           \
+    CASE(0, at, "") CASE(1, at, ",%[k]") CASE(2, at, ",%[k],2") CASE(3, at, ",%[three]")           \
+    CASE(4, at, ",%[k],4")
+#define ACTS(t) [x] "r"(a->x[(t) / BASE]), [k] "r"(a->stride), [three] "r"(a->three)
+#define DOT_CASE(at_token, at, place)                                                              \
+    case at_token:                                                                                 \
+        __asm__("vpdpbusd " #at "(%[x]" place ")%{1to16%}, %[w], %[s]"                             \
+                : [s] "+v"(s[t]) : [w] "v"(w), ACTS(t));                                           \
+        break;
+#define GROUPS(GROUP)                                                                              \
+    GROUP(0, 0) GROUP(1, 4) GROUP(2, 8) GROUP(3, 12) GROUP(4, 16) GROUP(5, 20) GROUP(6, 24)        \
+    GROUP(7, 28)
+// clang-format on
 
-DOTS(1) DOTS(2) DOTS(3) DOTS(4) DOTS(5) DOTS(6)
-    // clang-format on
-
-    /* `groups` is 4 or 8, `tokens` 1 to 6; constants, so that one call is left. */
-    static inline __attribute__((always_inline)) void dots(int groups, int tokens, __m512i *s,
-                                                           const __m512i *w, const int8_t *const *x)
+/* s [nt] += codes w of group g, 0 .. 7, times nt tokens; g and nt constants. */
+INLINE void dots(int g, __m512i *s, __m512i w, const struct acts *a, int nt)
 {
-    switch (groups * 10 + tokens) {
-    case 41: dots4_1(s, w, x); break;
-    case 42: dots4_2(s, w, x); break;
-    case 43: dots4_3(s, w, x); break;
-    case 44: dots4_4(s, w, x); break;
-    case 45: dots4_5(s, w, x); break;
-    case 46: dots4_6(s, w, x); break;
-    case 81: dots8_1(s, w, x); break;
-    case 82: dots8_2(s, w, x); break;
-    case 83: dots8_3(s, w, x); break;
-    case 84: dots8_4(s, w, x); break;
-    case 85: dots8_5(s, w, x); break;
-    case 86: dots8_6(s, w, x); break;
+#define GROUP(group, at)                                                                           \
+    case group:                                                                                    \
+        _Pragma("GCC unroll 12") for (int t = 0; t < nt; t++) switch (t % BASE)                    \
+        {                                                                                          \
+            PLACES(DOT_CASE, at)                                                                   \
+        }                                                                                          \
+        break;
+    switch (g) {
+        GROUPS(GROUP)
+    }
+#undef GROUP
+}
+
+// clang-format off
+#define PAIR(t, at, place)                                                                         \
+    "vpbroadcastd " #at "(" place "), %%zmm31\n\t"                                                 \
+    "vpdpbusd %%zmm31, %%zmm29, %[a" #t "]\n\tvpdpbusd %%zmm31, %%zmm30, %[b" #t "]\n\t"
+#define PAIRS4(at)                                                                                 \
+    PAIR(0, at, "%[x]") PAIR(1, at, "%[x],%[k]") PAIR(2, at, "%[x],%[k],2")                        \
+    PAIR(3, at, "%[x],%[three]")
+#define PAIRS5(at) PAIRS4(at) PAIR(4, at, "%[x],%[k],4")
+#define PAIRS6(at) PAIRS5(at) PAIR(5, at, "%[x5]")
+#define PANELS(n, at, line)                                                                        \
+    "vmovdqa64 " #line "(%[w0]), %%zmm29\n\tvmovdqa64 " #line "(%[w1]), %%zmm30\n\t" PAIRS##n(at)
+#define GROUPS0(n) PANELS(n, 0, 0) PANELS(n, 4, 64) PANELS(n, 8, 128) PANELS(n, 12, 192)
+#define GROUPS4(n) PANELS(n, 16, 256) PANELS(n, 20, 320) PANELS(n, 24, 384) PANELS(n, 28, 448)
+#define SUM(t, n) [a##t] "+v"(s[t]), [b##t] "+v"(s[n + t])
+#define SUMS4(n) SUM(0, n), SUM(1, n), SUM(2, n), SUM(3, n)
+#define SUMS5(n) SUMS4(n), SUM(4, n)
+#define SUMS6(n) SUMS5(n), SUM(5, n)
+#define PAIR_CASES(n)                                                                              \
+    case 10 * n: PAIR_ASM(GROUPS0(n), n); break;                                                   \
+    case 10 * n + 1: PAIR_ASM(GROUPS4(n), n); break;                                               \
+    case 10 * n + 2: PAIR_ASM(GROUPS0(n) GROUPS4(n), n); break;
+#define PAIR_ASM(text, n)                                                                          \
+    __asm__(text : SUMS##n(n)                                                                      \
+            : [w0] "r"(w[0]), [w1] "r"(w[1]), [x] "r"(a->x[0]), [x5] "r"(a->x[1]),                 \
+              [k] "r"(a->stride), [three] "r"(a->three)                                            \
+            : "xmm29", "xmm30", "xmm31")
+// clang-format on
+
+/* s [2][nt] += `groups` groups from group `from` on of two panels, whose codes of 8 groups stand at
+ * w[0] and w[1], times 4 to 6 tokens: an activation serves both. */
+INLINE void dots_pair(int from, int groups, __m512i *s, const uint8_t *const *w,
+                      const struct acts *a, int nt)
+{
+    switch (10 * nt + (groups == 8 ? 2 : from / 4)) {
+        PAIR_CASES(4) PAIR_CASES(5) PAIR_CASES(6)
     }
 }
 

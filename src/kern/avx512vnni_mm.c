@@ -1,11 +1,11 @@
 /* kern/avx512vnni_mm.c - packed matrix times coded activations with AVX-512 VNNI: 16 rows, one a
- * lane, times up to 12 tokens.
+ * lane, times up to 12 tokens, or 32 rows times up to 6.
  *
- * Activations come from memory as broadcast operands of the dot product: a broadcast by shuffle
- * would take one of the two ports that multiply.  Tokens advance in lockstep, so that their sums
- * are as many independent chains.  Up to FUSED tokens the weights are unpacked into registers and
- * used at once, with prefetches far ahead; above that, segments of 256 columns are unpacked to
- * memory and shared by all tokens. */
+ * Activations come from memory as broadcasts: one by shuffle would take one of the two ports that
+ * multiply.  Tokens advance in lockstep, so that their sums are as many independent chains.  Up to
+ * FUSED tokens the weights are unpacked into registers and used at once, with prefetches far ahead;
+ * above that, segments of 256 columns of two panels are unpacked to memory and shared by all
+ * tokens, and an activation is broadcast once for both. */
 #include "kern/kern_int.h"
 
 #if defined(__AVX512VNNI__)
@@ -13,8 +13,9 @@
 #include "kern/avx512_unpack.h"
 #include "kern/avx512vnni_dots.h"
 
-#define TILE  12 // most tokens at once
-#define FUSED 12 // most tokens of the fused path
+#define FUSED       12                // most tokens of the fused path
+#define CHUNK       144               // tokens whose sums lie on the stack
+#define CHUNK_BYTES ((size_t)1 << 20) // of activations that stay in the second-level cache
 
 /* Bytes between a line in use and the lines fetched: into the second-level cache from far, which
  * covers the way from memory with more lines on their way than the first level can wait for, and
@@ -36,6 +37,13 @@ INLINE void fetch_scales(const uint8_t *p)
     _mm_prefetch((const char *)p + SCALES_AHEAD, _MM_HINT_T0);
 }
 
+/* Codes of group g: of packed lines, or of lines that have been unpacked. */
+INLINE __m512i codes_of(const struct shape sh, bool packed, const uint8_t *lines, int g,
+                        __m512i table)
+{
+    return packed ? unpack(sh, lines, g, table) : _mm512_load_si512(lines + 64 * g);
+}
+
 INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
 {
     switch (sh.offset) {
@@ -46,25 +54,18 @@ INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
     }
 }
 
-/* How many of nt tokens advance in lockstep: as many chains as hide the latency of a dot product,
- * as few pointers as fit the registers. */
-INLINE int lockstep(int nt)
+/* One block of 32 columns: acc += sums times scales. */
+INLINE void block32(const struct shape sh, bool packed, const uint8_t *lines, __m512i table,
+                    __m512 d, __m512 min, const struct acts *a, int nt, __m512 *acc)
 {
-    return nt <= 6 ? nt : (nt + 1) / 2;
-}
-
-INLINE void group32(const struct shape sh, const __m512i *w, __m512 d, __m512 min,
-                    const uint8_t *const *x, size_t at, int nt, __m512 *acc)
-{
-    const int8_t *codes[6];
-    __m512i s[6];
+    __m512i s[TILE];
+    for (int t = 0; t < nt; t++)
+        s[t] = start32(sh, (const struct kern_x32 *)acts_at(a, t));
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++)
+        dots(g, s, codes_of(sh, packed, lines, g, table), a, nt);
     for (int t = 0; t < nt; t++) {
-        codes[t] = (const int8_t *)x[t] + at;
-        s[t] = start32(sh, (const struct kern_x32 *)codes[t]);
-    }
-    dots(8, nt, s, w, codes);
-    for (int t = 0; t < nt; t++) {
-        const struct kern_x32 *xb = (const struct kern_x32 *)codes[t];
+        const struct kern_x32 *xb = (const struct kern_x32 *)acts_at(a, t);
         __m512 dx = _mm512_set1_ps(xb->d);
         acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]), _mm512_mul_ps(d, dx), acc[t]);
         if (sh.mins) {
@@ -74,16 +75,6 @@ INLINE void group32(const struct shape sh, const __m512i *w, __m512 d, __m512 mi
     }
 }
 
-/* One block of 32 columns: acc += sums times scales.  x + at is the block of each token. */
-INLINE void block32(const struct shape sh, const __m512i *w, __m512 d, __m512 min,
-                    const uint8_t *const *x, size_t at, int nt, __m512 *acc)
-{
-    int half = lockstep(nt);
-    group32(sh, w, d, min, x, at, half, acc);
-    if (nt > half)
-        group32(sh, w, d, min, x + half, at, nt - half, acc + half);
-}
-
 /* nt tokens times panels [from, to), weights unpacked on the way.  (All of it stands
  * in one loop because gcc keeps arrays in registers only where loops over them are inner ones.) */
 INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, int to,
@@ -91,24 +82,20 @@ INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, i
 {
     const __m512i table = load_table(sh, kern_type_info(m->type)->table);
     for (int panel = from; panel < to; panel++) {
-        const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines, *x[TILE];
+        const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
         const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
+        struct acts a = acts_of(x0, stride);
         __m512 acc[TILE];
-        for (int t = 0; t < nt; t++) {
+        for (int t = 0; t < nt; t++)
             acc[t] = _mm512_setzero_ps();
-            x[t] = x0 + (size_t)t * stride;
-        }
-        const size_t end = (size_t)m->cols / 32 * sizeof(struct kern_x32);
-        for (size_t at = 0; at < end; at += sizeof(struct kern_x32)) {
-            __m512i w[8];
+        for (int k = 0; k < m->cols; k += 32) {
             __m512 min = _mm512_setzero_ps();
             fetch(lines, sh.low + sh.high);
             fetch_scales(scales);
-            for (int g = 0; g < 8; g++)
-                w[g] = unpack(sh, lines, g, table);
             if (sh.mins)
                 min = _mm512_mul_ps(halves(scales + 32), _mm512_set1_ps(-0.0625f));
-            block32(sh, w, scales32(sh, scales), min, x, at, nt, acc);
+            block32(sh, true, lines, table, scales32(sh, scales), min, &a, nt, acc);
+            acts_move(&a, nt, sizeof(struct kern_x32));
             lines += 64 * (sh.low + sh.high);
             scales += scale_bytes32(sh);
         }
@@ -117,44 +104,60 @@ INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, i
     }
 }
 
-INLINE __m512i start256(const struct shape sh, const struct kern_x256 *x, int j)
+INLINE __m512i start256(const struct shape sh, const uint8_t *x, int i)
 {
     if (sh.mins)
         return _mm512_setzero_si512();
-    return sh.groups == 4 ? splat(&x->m32[j]) : _mm512_set1_epi32(-128 * x->s32[j]);
+    return sh.groups == 4 ? splat((const int32_t *)x + i)
+                          : _mm512_set1_epi32(-128 * *(const int16_t *)x);
 }
 
-INLINE void group256(const struct shape sh, const __m512i *w, int j, __m512i scale,
-                     const uint8_t *const *x, size_t at, int nt, __m512i *sum)
+/* For many uses, which compilers make as many reads. */
+INLINE __m512i load_once(const void *p)
 {
-    const int8_t *codes[6];
-    __m512i s[6];
-    for (int t = 0; t < nt; t++) {
-        s[t] = start256(sh, (const struct kern_x256 *)(x[t] + at), j);
-        codes[t] = (const int8_t *)x[t] + at + 4 * sh.groups * j;
-    }
-    dots(sh.groups, nt, s, w, codes);
+    __m512i v = _mm512_load_si512(p);
+    __asm__("" : "+v"(v));
+    return v;
+}
+
+// sum += v, where it stands
+INLINE void add_to(__m512i *sum, __m512i v)
+{
+    __asm__("vpaddd %1, %0, %0" : "+v"(*sum) : "v"(v));
+}
+
+/* Block i of 32 columns of 256: sum += sums times scales.  `sums` is of what products start with.
+ */
+INLINE void block256(const struct shape sh, bool packed, const uint8_t *lines, int i, __m512i table,
+                     __m512i scale, const struct acts *a, const struct acts *sums, int nt,
+                     __m512i *sum)
+{
+    __m512i s[TILE];
     for (int t = 0; t < nt; t++)
-        sum[t] = _mm512_add_epi32(sum[t], _mm512_mullo_epi32(s[t], scale));
+        s[t] = start256(sh, acts_at(sums, t), i);
+#pragma GCC unroll 8
+    for (int g = 0; g < sh.groups; g++) {
+        int at = sh.groups * i + g;
+        dots(at, s, codes_of(sh, packed, lines, at, table), a, nt);
+    }
+    for (int t = 0; t < nt; t++)
+        add_to(&sum[t], _mm512_mullo_epi32(s[t], scale));
 }
 
-/* Block j of 256 columns: sum += sums times scales.  x + at is the 256 columns of each token. */
-INLINE void block256(const struct shape sh, const __m512i *w, int j, __m512i scale,
-                     const uint8_t *const *x, size_t at, int nt, __m512i *sum)
+INLINE struct acts sums256(const struct shape sh, const uint8_t *x, size_t stride)
 {
-    int half = lockstep(nt);
-    group256(sh, w, j, scale, x, at, half, sum);
-    if (nt > half)
-        group256(sh, w, j, scale, x + half, at, nt - half, sum + half);
+    return acts_of(
+        x + (sh.groups == 4 ? offsetof(struct kern_x256, m32) : offsetof(struct kern_x256, s32)),
+        stride);
 }
 
 /* f = the sum times d, plus mins times sums of activations times dmin, which is negated; then acc
- * += f times the scale of the activations. */
+ * += f times the scale of the activations.  a is behind the codes. */
 INLINE void end256(const struct shape sh, const __m512i *mins, __m512 d, __m512 dmin,
-                   const uint8_t *const *x, size_t at, int nt, const __m512i *sum, __m512 *acc)
+                   const struct acts *a, int nt, const __m512i *sum, __m512 *acc)
 {
     for (int t = 0; t < nt; t++) {
-        const struct kern_x256 *xb = (const struct kern_x256 *)(x[t] + at);
+        const struct kern_x256 *xb = (const struct kern_x256 *)(acts_at(a, t) - 256);
         __m512 f = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t]), d);
         if (sh.mins) {
             const int16_t *sums = sh.groups == 4 ? xb->s16 : xb->s32;
@@ -167,50 +170,42 @@ INLINE void end256(const struct shape sh, const __m512i *mins, __m512 d, __m512 
     }
 }
 
-INLINE void fused256_step(const struct shape sh, const uint8_t *lines, const uint8_t *scales,
-                          __m512i table, const uint8_t *const *x, size_t at, int nt, __m512 *acc)
-{
-    const uint8_t *after = scales + (sh.mins ? 64 : 32);
-    __m512 dmin = _mm512_setzero_ps();
-    __m512i w[8], mins[8], sum[TILE];
-    for (int t = 0; t < nt; t++)
-        sum[t] = _mm512_setzero_si512();
-    for (int b = 0; b < 8; b++) {
-        fetch(lines, sh.low + sh.high);
-        if (64 * b < scale_bytes256(sh))
-            fetch_scales(scales + 64 * b);
-        for (int g = 0; g < 8; g++)
-            w[g] = unpack(sh, lines, g, table);
-        for (int i = 0; i < 8 / sh.groups; i++) {
-            int j = 8 / sh.groups * b + i;
-            block256(sh, w + sh.groups * i, j, scales256(sh, after, j), x, at, nt, sum);
-        }
-        lines += 64 * (sh.low + sh.high);
-    }
-    if (sh.mins) {
-        for (int j = 0; j < 32 / sh.groups; j++)
-            mins[j] = mins256(sh, after, j);
-        dmin = negated_halves(scales + 32);
-    }
-    end256(sh, mins, halves(scales), dmin, x, at, nt, sum, acc);
-}
-
 INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, int to,
                      const uint8_t *x0, size_t stride, int nt, float *y, size_t y_stride)
 {
     const __m512i table = load_table(sh, kern_type_info(m->type)->table);
     for (int panel = from; panel < to; panel++) {
-        const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines, *x[TILE];
+        const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
         const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
-        __m512 acc[TILE];
-        for (int t = 0; t < nt; t++) {
+        struct acts a = acts_of(x0, stride), sums = sums256(sh, x0, stride);
+        __m512 acc[TILE], dmin = _mm512_setzero_ps();
+        for (int t = 0; t < nt; t++)
             acc[t] = _mm512_setzero_ps();
-            x[t] = x0 + (size_t)t * stride;
-        }
-        const size_t end = (size_t)m->cols / 256 * sizeof(struct kern_x256);
-        for (size_t at = 0; at < end; at += sizeof(struct kern_x256)) {
-            fused256_step(sh, lines, scales, table, x, at, nt, acc);
-            lines += 8 * 64 * (sh.low + sh.high);
+        for (int k = 0; k < m->cols; k += 256) {
+            const uint8_t *after = scales + (sh.mins ? 64 : 32), *block = after;
+            __m512i mins[8], sum[TILE];
+            for (int t = 0; t < nt; t++)
+                sum[t] = _mm512_setzero_si512();
+#pragma GCC unroll 1
+            for (int b = 0; b < 8; b++) {
+                fetch(lines, sh.low + sh.high);
+                fetch_scales(scales + scale_bytes256(sh) / 8 * b);
+                for (int i = 0; i < 8 / sh.groups; i++)
+                    block256(sh, true, lines, i, table, scales256(sh, block, i), &a, &sums, nt,
+                             sum);
+                lines += 64 * (sh.low + sh.high);
+                block += 128 / sh.groups;
+                acts_move(&a, nt, 32);
+                acts_move(&sums, nt, sh.groups == 4 ? 8 : 2);
+            }
+            if (sh.mins) {
+                for (int j = 0; j < 32 / sh.groups; j++)
+                    mins[j] = mins256(sh, after, j);
+                dmin = negated_halves(scales + 32);
+            }
+            end256(sh, mins, halves(scales), dmin, &a, nt, sum, acc);
+            acts_move(&a, nt, sizeof(struct kern_x256) - 256);
+            acts_move(&sums, nt, sizeof(struct kern_x256) - (sh.groups == 4 ? 64 : 16));
             scales += scale_bytes256(sh);
         }
         for (int t = 0; t < nt; t++)
@@ -218,46 +213,64 @@ INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, 
     }
 }
 
-/* What tiles read: unpacked weights (the packed lines themselves where those are bytes already),
- * and the lines of the next segment, which they fetch meanwhile, each of all `tiles` a share. */
+/* What tiles read: the unpacked weights of two panels (the packed lines themselves where those are
+ * bytes already), and the lines of the next segment and the one after it, which they fetch
+ * meanwhile, each of all `tiles` a share. */
 struct feed {
-    const struct kern_seg *seg;
-    const uint8_t (*w)[64];
-    const uint8_t *next;
+    const struct kern_seg *seg; // [2]
+    const uint8_t *w[2], *next[2], *after[2];
     int tiles, done; // done: tiles before this call
 };
 
-/* Tile i's share of the lines of 32 columns. */
-INLINE void fetch_share(const struct shape sh, const struct feed *src, int i, int block)
+/* Lines [from, to) of each 32 columns. */
+INLINE void fetch_next_lines(const struct shape sh, const struct feed *src, int block, int from,
+                             int to)
 {
-    int n = sh.low + sh.high;
-    int from = n * (src->done + i) / src->tiles, to = n * (src->done + i + 1) / src->tiles;
     for (int l = from; l < to; l++)
-        _mm_prefetch((const char *)src->next + 64 * (n * block + l), _MM_HINT_T0);
+        for (int p = 0; p < 2; p++) {
+            int at = 64 * ((sh.low + sh.high) * block + l);
+            _mm_prefetch((const char *)src->after[p] + at, _MM_HINT_T1);
+            _mm_prefetch((const char *)src->next[p] + at, _MM_HINT_T0);
+        }
 }
 
-/* n tiles of nt tokens. */
+/* n tiles of two panels and nt tokens; out [2][CHUNK]. */
 INLINE void tile32(const struct shape sh, const struct feed *src, const uint8_t *x0, size_t stride,
                    int nt, int n, float (*out)[16])
 {
     const struct kern_seg *seg = src->seg;
     for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
-        const uint8_t *x[TILE];
+        struct acts a = acts_of(x0, stride);
+        const uint8_t *w[2] = {src->w[0], src->w[1]};
+        const int share = sh.low + sh.high, from = share * (src->done + i) / src->tiles,
+                  to = share * (src->done + i + 1) / src->tiles;
         __m512 acc[TILE];
-        for (int t = 0; t < nt; t++) {
-            x[t] = x0 + (size_t)t * stride;
-            acc[t] = _mm512_load_ps(out[t]);
+        for (int t = 0; t < 2 * nt; t++)
+            acc[t] = _mm512_load_ps(out[t / nt * CHUNK + t % nt]);
+        for (int b = 0; b < seg->n_blocks; b++, w[0] += 512, w[1] += 512) {
+            __m512i s[TILE];
+            fetch_next_lines(sh, src, b, from, to);
+            for (int t = 0; t < nt; t++)
+                s[t] = s[nt + t] = start32(sh, (const struct kern_x32 *)acts_at(&a, t));
+            dots_pair(0, 8, s, w, &a, nt);
+            for (int t = 0; t < nt; t++) {
+                const struct kern_x32 *xb = (const struct kern_x32 *)acts_at(&a, t);
+                __m512 dx = _mm512_set1_ps(xb->d), xsum = _mm512_setzero_ps();
+                if (sh.mins)
+                    xsum = _mm512_mul_ps(_mm512_cvtepi32_ps(splat(&xb->m16)), dx);
+                for (int p = 0; p < 2; p++) {
+                    int k = p * nt + t;
+                    acc[k] =
+                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[k]),
+                                        _mm512_mul_ps(_mm512_load_ps(seg[p].d[b]), dx), acc[k]);
+                    if (sh.mins)
+                        acc[k] = _mm512_fmadd_ps(_mm512_load_ps(seg[p].m[b]), xsum, acc[k]);
+                }
+            }
+            acts_move(&a, nt, sizeof(struct kern_x32));
         }
-        for (int b = 0; b < seg->n_blocks; b++) {
-            __m512i w[8];
-            for (int g = 0; g < 8; g++)
-                w[g] = _mm512_load_si512(src->w[8 * b + g]);
-            fetch_share(sh, src, i, b);
-            block32(sh, w, _mm512_load_ps(seg->d[b]), _mm512_load_ps(seg->m[b]), x,
-                    (size_t)b * sizeof(struct kern_x32), nt, acc);
-        }
-        for (int t = 0; t < nt; t++)
-            _mm512_store_ps(out[t], acc[t]);
+        for (int t = 0; t < 2 * nt; t++)
+            _mm512_store_ps(out[t / nt * CHUNK + t % nt], acc[t]);
     }
 }
 
@@ -266,27 +279,43 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t
 {
     const struct kern_seg *seg = src->seg;
     for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
-        const uint8_t *x[TILE];
-        __m512 acc[TILE];
-        __m512i w[8], mins[8], sum[TILE];
-        for (int t = 0; t < nt; t++) {
-            x[t] = x0 + (size_t)t * stride;
+        struct acts a = acts_of(x0, stride), sums = sums256(sh, x0, stride);
+        const uint8_t *w[2] = {src->w[0], src->w[1]};
+        const int share = sh.low + sh.high, from = share * (src->done + i) / src->tiles,
+                  to = share * (src->done + i + 1) / src->tiles;
+        __m512i mins[8], sum[TILE];
+        for (int t = 0; t < 2 * nt; t++)
             sum[t] = _mm512_setzero_si512();
+#pragma GCC unroll 1
+        for (int b = 0; b < 8; b++, w[0] += 512, w[1] += 512) {
+            fetch_next_lines(sh, src, b, from, to);
+            for (int h = 0; h < 8 / sh.groups; h++) {
+                __m512i s[TILE];
+                for (int t = 0; t < nt; t++)
+                    s[t] = s[nt + t] = start256(sh, acts_at(&sums, t), h);
+                dots_pair(sh.groups * h, sh.groups, s, w, &a, nt);
+#pragma GCC unroll 2
+                for (int p = 0; p < 2; p++) {
+                    __m512i scale = load_once(seg[p].scale[8 / sh.groups * b + h]);
+                    for (int t = p * nt; t < p * nt + nt; t++)
+                        add_to(&sum[t], _mm512_mullo_epi32(s[t], scale));
+                }
+            }
+            acts_move(&a, nt, 32);
+            acts_move(&sums, nt, sh.groups == 4 ? 8 : 2);
         }
-        for (int j = 0; j < 64 / sh.groups; j++) {
-            for (int g = 0; g < sh.groups; g++)
-                w[g] = _mm512_load_si512(src->w[sh.groups * j + g]);
-            if (sh.groups * j % 8 == 0)
-                fetch_share(sh, src, i, sh.groups * j / 8);
-            block256(sh, w, j, _mm512_load_si512(seg->scale[j]), x, 0, nt, sum);
+#pragma GCC unroll 2
+        for (int p = 0; p < 2; p++) {
+            __m512 acc[TILE / 2];
+            for (int j = 0; j < 32 / sh.groups; j++)
+                mins[j] = _mm512_load_si512(seg[p].min[j]);
+            for (int t = 0; t < nt; t++)
+                acc[t] = _mm512_load_ps(out[p * CHUNK + t]);
+            end256(sh, mins, _mm512_load_ps(seg[p].d[0]), _mm512_load_ps(seg[p].dmin), &a, nt,
+                   sum + p * nt, acc);
+            for (int t = 0; t < nt; t++)
+                _mm512_store_ps(out[p * CHUNK + t], acc[t]);
         }
-        for (int j = 0; j < 32 / sh.groups; j++)
-            mins[j] = _mm512_load_si512(seg->min[j]);
-        for (int t = 0; t < nt; t++)
-            acc[t] = _mm512_load_ps(out[t]);
-        end256(sh, mins, _mm512_load_ps(seg->d[0]), _mm512_load_ps(seg->dmin), x, 0, nt, sum, acc);
-        for (int t = 0; t < nt; t++)
-            _mm512_store_ps(out[t], acc[t]);
     }
 }
 
@@ -329,8 +358,7 @@ struct path {
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
         switch (nt) {                                                                              \
-            TILE_CASE(kind, 6) TILE_CASE(kind, 7) TILE_CASE(kind, 8) TILE_CASE(kind, 9)            \
-            TILE_CASE(kind, 10) TILE_CASE(kind, 11) TILE_CASE(kind, 12)                            \
+            TILE_CASE(kind, 4) TILE_CASE(kind, 5) TILE_CASE(kind, 6)            \
         }                                                                                          \
     }
 // clang-format on
@@ -420,9 +448,9 @@ FLOAT_TYPE(bf16, BF16)
 
 /* n tokens in as few tiles as can be, all of about the same size: `big` of the tokens returned,
  * then the others of one less. */
-static int split_tokens(int n, int *tiles, int *big)
+static int split_tokens(int n, int most, int *tiles, int *big)
 {
-    *tiles = (n + TILE - 1) / TILE;
+    *tiles = (n + most - 1) / most;
     int nt = (n + *tiles - 1) / *tiles;
     *big = *tiles - (nt * *tiles - n);
     return nt;
@@ -439,42 +467,53 @@ static void matmul_fused(const struct kern_mat *m, fused_fn *fused, int together
         fused(m, cut, to, 1, x, x_stride, n, y, y_stride);
 }
 
-#define CHUNK       144               // tokens whose sums lie on the stack
-#define CHUNK_BYTES ((size_t)1 << 20) // of activations that stay in the second-level cache
-
-/* One panel times n <= CHUNK tokens, segment by segment. */
+/* Two panels times n <= CHUNK tokens, segment by segment. */
 static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, size_t x_stride,
                         int n, float *y, size_t y_stride)
 {
     const struct kern_type_info *info = kern_type_info(m->type);
     const struct path *path = &paths[m->type];
-    const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
-    const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
-    bool q32 = m->act == KERN_ACT_Q32;
-    struct kern_seg seg;
-    _Alignas(64) float acc[CHUNK][16];
-    int tiles, big, nt = split_tokens(n, &tiles, &big);
+    struct kern_seg seg[2];
+    _Alignas(64) float acc[2 * CHUNK][16];
+    int tiles, big, nt = split_tokens(n, TILE / 2, &tiles, &big);
     clear(acc, n);
+    clear(acc + CHUNK, n);
     for (int k = 0; k < m->cols; k += 256) {
-        seg.n_blocks = int_min(8, (m->cols - k) / 32);
-        path->unpack(&(struct source){lines, scales}, info->table, &seg);
-        struct feed src = {
-            .seg = &seg,
-            .w = (const uint8_t(*)[64])(info->low_bits == 8 ? lines : seg.w[0]),
-            .next = lines + 8 * 64 * (info->low_bits + info->high_bits),
-            .tiles = tiles,
-        };
+        struct feed src = {.seg = seg, .tiles = tiles};
+        for (int p = 0; p < 2; p++) {
+            struct source here = source_of(m, 2, panel + p, k / 256),
+                          next = source_of(m, 2, panel + p, k / 256 + 1);
+            seg[p].n_blocks = int_min(8, (m->cols - k) / 32);
+            path->unpack(&here, info->table, &seg[p]);
+            src.w[p] = info->low_bits == 8 ? here.lines : seg[p].w[0];
+            src.next[p] = next.lines;
+            src.after[p] = source_of(m, 2, panel + p, k / 256 + 2).lines;
+            for (int i = 0; i < 8; i++)
+                _mm_prefetch((const char *)next.scales + 64 * i, _MM_HINT_T0);
+        }
         path->tile(&src, x, x_stride, nt, big, acc);
         src.done = big;
         if (tiles > big)
             path->tile(&src, x + (size_t)(nt * big) * x_stride, x_stride, nt - 1, tiles - big,
                        acc + nt * big);
-        lines += 8 * 64 * (info->low_bits + info->high_bits);
-        scales += info->scale_bytes * (q32 ? 8 : 1);
-        x += q32 ? 8 * sizeof(struct kern_x32) : sizeof(struct kern_x256);
+        x += m->act == KERN_ACT_Q32 ? 8 * sizeof(struct kern_x32) : sizeof(struct kern_x256);
     }
-    for (int t = 0; t < n; t++)
-        store_rows(m, panel, y, y_stride, t, _mm512_load_ps(acc[t]));
+    for (int p = 0; p < 2; p++)
+        for (int t = 0; t < n; t++)
+            store_rows(m, panel + p, y, y_stride, t, _mm512_load_ps(acc[p * CHUNK + t]));
+}
+
+/* Panels [from, to) times any number of tokens, at most TILE at a time. */
+static void matmul_tiles(const struct kern_mat *m, fused_fn *fused, int together, int from, int to,
+                         const uint8_t *x, size_t x_stride, int n, float *y, size_t y_stride)
+{
+    int tiles, big, nt = split_tokens(n, TILE, &tiles, &big);
+    for (int i = 0, t = 0; i < tiles; i++) {
+        int size = i < big ? nt : nt - 1;
+        matmul_fused(m, fused, together, from, to, x + (size_t)t * x_stride, x_stride, size,
+                     y + (size_t)t * y_stride, y_stride);
+        t += size;
+    }
 }
 
 static void matmul_float(const struct kern_mat *m, int from, int to, const uint8_t *x,
@@ -483,14 +522,8 @@ static void matmul_float(const struct kern_mat *m, int from, int to, const uint8
     fused_fn *fused = m->type == KERN_TYPE_F32   ? fused_f32
                       : m->type == KERN_TYPE_F16 ? fused_f16
                                                  : fused_bf16;
-    int tiles, big, nt = split_tokens(n, &tiles, &big);
     for (int p = from; p < to; p += 4) // the panels stay in the cache while tokens pass
-        for (int i = 0, t = 0; i < tiles; i++) {
-            int size = i < big ? nt : nt - 1;
-            matmul_fused(m, fused, 4, p, int_min(to, p + 4), x + (size_t)t * x_stride, x_stride,
-                         size, y + (size_t)t * y_stride, y_stride);
-            t += size;
-        }
+        matmul_tiles(m, fused, 4, p, int_min(to, p + 4), x, x_stride, n, y, y_stride);
 }
 
 void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
@@ -501,18 +534,21 @@ void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void 
         return;
     }
     const uint8_t *rows = x;
+    fused_fn *fused = paths[m->type].fused;
     int most = int_min(CHUNK, int_max(2 * TILE, (int)(CHUNK_BYTES / x_stride)));
     int chunks = (n + most - 1) / most;
     for (; n > FUSED; chunks--) {
-        int chunk = (n + chunks - 1) / chunks;
-        for (int p = from; p < to; p++)
+        int chunk = (n + chunks - 1) / chunks, p = from;
+        for (; p + 1 < to; p += 2)
             matmul_segs(m, p, rows, x_stride, chunk, y, y_stride);
+        if (p < to)
+            matmul_tiles(m, fused, 1, p, to, rows, x_stride, chunk, y, y_stride);
         n -= chunk;
         rows += (size_t)chunk * x_stride;
         y += (size_t)chunk * y_stride;
     }
     if (n > 0)
-        matmul_fused(m, paths[m->type].fused, 1, from, to, rows, x_stride, n, y, y_stride);
+        matmul_fused(m, fused, 1, from, to, rows, x_stride, n, y, y_stride);
 }
 
 void kern_fill_vnni512(struct kern *k)
