@@ -179,6 +179,17 @@ static void find_blocks(const struct pass_stage *st, const struct pass_tile *t, 
         blocks[i] = engine_kv_at(&en->kv, &en->h, table[i], st->il, kv);
 }
 
+/* The first block that the tile's rows see of the span. */
+static const void *first_block(const struct pass_stage *st, const struct pass_tile *t, int kv,
+                               int span)
+{
+    const struct engine *en = st->en;
+    int local = en->h.local[st->il];
+    int from = first_seen(&en->h, en->pass->rows[t->row0].pos, local) - span * KERN_SPAN;
+    int32_t block = span_blocks(en->pass, t, span)[int_max(from, 0) / ENGINE_BLOCK];
+    return engine_kv_at(&en->kv, &en->h, block, st->il, kv);
+}
+
 /* Does anybody read what attention makes of the tile's rows? */
 static bool wanted(const struct pass_stage *st, const struct pass_tile *t)
 {
@@ -226,11 +237,17 @@ static void attend_whole(const struct pass_stage *st, int item, struct pass_work
     int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS];
     int n_q = t->n * (en->h.n_head / en->h.n_kv);
     const void *blocks[SPAN_BLOCKS];
-    const struct kern_part part = {0, n_q, 0, KERN_SPAN, blocks};
+    struct kern_part part = {0, n_q, 0, KERN_SPAN, blocks, NULL};
     if (!wanted(st, t))
         return;
     gather_queries(en, t, kv, w->q);
     for (int s = 0; s < t->n_spans[local]; s++) {
+        if (s + 1 < t->n_spans[local])
+            part.next = first_block(st, t, kv, t->first[local] + s + 1);
+        else if (item + 1 < p->n_tiles * en->h.n_kv) {
+            const struct pass_tile *next = &p->tiles[(item + 1) % p->n_tiles];
+            part.next = first_block(st, next, (item + 1) / p->n_tiles, next->first[local]);
+        }
         see(st, t, t->first[local] + s, lo, hi);
         find_blocks(st, t, kv, t->first[local] + s, 0, SPAN_BLOCKS, blocks);
         en->kern.attn_span[en->kv_kind](w->q, n_q, en->h.head_dim, &part, 1, lo, hi,
@@ -259,15 +276,24 @@ static void attend_unit(const struct pass_stage *st, int item, struct pass_worke
         int rows = t->n * (int)group;
         gather_queries(en, t, kv, w->q + (size_t)n_q * d);
         see(st, t, u->span, lo + n_q, hi + n_q);
+        if (fork < KERN_SPAN)
+            blocks[i][u->shared] = NULL; // there may be none
         find_blocks(st, t, kv, u->span, i ? u->shared : 0, SPAN_BLOCKS, blocks[i]);
         if (fork < KERN_SPAN)
-            parts[n_parts++] = (struct kern_part){n_q, rows, fork, KERN_SPAN, blocks[i]};
+            parts[n_parts++] = (struct kern_part){n_q, rows, fork, KERN_SPAN, blocks[i], NULL};
         n_wanted += wanted(st, t);
         n_q += rows;
     }
-    parts[0] = (struct kern_part){0, n_q, 0, fork, blocks[0]};
     if (n_wanted == 0)
         return;
+    parts[0] = (struct kern_part){0, n_q, 0, fork, blocks[0], NULL};
+    for (int i = 0; i + 1 < n_parts; i++)
+        parts[i].next = parts[i + 1].blocks[fork / ENGINE_BLOCK];
+    if (item + 1 < engine_attend_items(en, local)) {
+        const struct pass_unit *next = &p->units[local][(item + 1) / en->h.n_kv];
+        parts[n_parts - 1].next = first_block(st, &p->tiles[p->members[local][next->first]],
+                                              (item + 1) % en->h.n_kv, next->span);
+    }
     en->kern.attn_span[en->kv_kind](w->q, n_q, en->h.head_dim, parts, n_parts, lo, hi,
                                     en->h.attn_softcap, w->acc, w->max, w->sum);
     size_t from = 0;

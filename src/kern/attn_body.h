@@ -72,12 +72,16 @@ struct fetch {
     const char *keys, *values; // NULL: none
 };
 
-INLINE struct fetch fetch_of(enum kern_kv kv, const void *const *blocks, int tile, int to, int d)
+/* next: the block that is wanted after the last of these, or NULL. */
+INLINE struct fetch fetch_of(enum kern_kv kv, const void *const *blocks, const void *next, int tile,
+                             int to, int d)
 {
+    const void *values = value_at(kv, blocks, 16 * tile, d, 0);
     if (tile % 2)
         return (struct fetch){NULL, NULL};
-    return (struct fetch){blocks[int_min(tile / 2 + 1, (to - 1) / 2)],
-                          value_at(kv, blocks, 16 * tile, d, 0)};
+    if (tile / 2 < (to - 1) / 2)
+        next = blocks[tile / 2 + 1];
+    return (struct fetch){next ? next : values, values};
 }
 
 INLINE void fetch_line(struct fetch f, int i)
@@ -89,17 +93,18 @@ INLINE void fetch_line(struct fetch f, int i)
 }
 
 /* Scores of `rows` query rows against the key tiles [from, to) (and their neighbours up to a
- * multiple of `tiles`), `tiles` at a time.  floats: those of block from / 2, unless HALVES.
- * (Here and below one outer loop holds the others, because gcc keeps arrays in registers only where
- * loops over them are inner ones.) */
-INLINE void score(const float *q, int rows, int d, const void *const *blocks, enum source source,
-                  float *floats, int from, int to, int tiles, float (*p)[KERN_SPAN])
+ * multiple of `tiles`), `tiles` at a time.  after: see fetch_of.  floats: those of block from / 2,
+ * unless HALVES. (Here and below one outer loop holds the others, because gcc keeps arrays in
+ * registers only where loops over them are inner ones.) */
+INLINE void score(const float *q, int rows, int d, const void *const *blocks, const void *after,
+                  enum source source, float *floats, int from, int to, int tiles,
+                  float (*p)[KERN_SPAN])
 {
     for (int tile = from / tiles * tiles; tile < to; tile += tiles) {
         VEC s[GROUP][2 * PARTS]; // tiles <= 2, of one block
         const uint16_t *halves = key_tile(blocks, tile, d);
         float *kept = source == HALVES ? NULL : floats + tile % 2 * 16 * d;
-        const struct fetch next = fetch_of(KERN_KV_F16, blocks, tile, to, d);
+        const struct fetch next = fetch_of(KERN_KV_F16, blocks, after, tile, to, d);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 s[r][v] = vec_zero();
@@ -123,14 +128,14 @@ INLINE void score(const float *q, int rows, int d, const void *const *blocks, en
 
 /* Scores of coded query rows against key tiles of q8 blocks, as above. */
 INLINE void score_coded(const struct kern_q8_row *q, int rows, int d, const void *const *blocks,
-                        int from, int to, int tiles, float (*p)[KERN_SPAN])
+                        const void *after, int from, int to, int tiles, float (*p)[KERN_SPAN])
 {
     for (int tile = from / tiles * tiles; tile < to; tile += tiles) {
         IVEC s[GROUP][2 * PARTS];
         const uint8_t *block = blocks[tile / 2];
         const uint8_t *keys = block + (size_t)(tile % 2) * 16 * (size_t)d;
         const float *scales = kern_q8_scales(block, d) + tile % 2 * 16;
-        const struct fetch next = fetch_of(KERN_KV_Q8, blocks, tile, to, d);
+        const struct fetch next = fetch_of(KERN_KV_Q8, blocks, after, tile, to, d);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 s[r][v] = ivec_set1(Q_OFFSET ? -128 * q[r].sum : 0);
@@ -153,14 +158,17 @@ INLINE void score_coded(const struct kern_q8_row *q, int rows, int d, const void
 
 /* Tiles at once: as many as the registers hold. */
 #define SCORE_TILES(rows) ((rows) <= 2 ? 2 : TILES)
-#define SCORE(rows)       score(g->q, rows, d, blocks, HALVES, NULL, from, to, SCORE_TILES(rows), g->p)
+#define SCORE(rows)                                                                                \
+    score(g->q, rows, d, blocks, after, HALVES, NULL, from, to, SCORE_TILES(rows), g->p)
 #define SCORE_KEPT(rows)                                                                           \
-    score(g->q, rows, d, blocks, HALVES_KEPT, floats, from, to, SCORE_TILES(rows), g->p)
+    score(g->q, rows, d, blocks, NULL, HALVES_KEPT, floats, from, to, SCORE_TILES(rows), g->p)
 #define SCORE_FLOATS(rows)                                                                         \
-    score(g->q, rows, d, blocks, FLOATS, floats, from, to, SCORE_TILES(rows), g->p)
-#define SCORE_CODED(rows) score_coded(g->code, rows, d, blocks, from, to, SCORE_TILES(rows), g->p)
+    score(g->q, rows, d, blocks, NULL, FLOATS, floats, from, to, SCORE_TILES(rows), g->p)
+#define SCORE_CODED(rows)                                                                          \
+    score_coded(g->code, rows, d, blocks, after, from, to, SCORE_TILES(rows), g->p)
 
-static void score_group(enum kern_kv kv, const struct group *g, int d, const void *const *blocks)
+static void score_group(enum kern_kv kv, const struct group *g, int d, const void *const *blocks,
+                        const void *after)
 {
     int from = g->from / 16, to = (g->to + 15) / 16;
     if (kv == KERN_KV_Q8)
@@ -408,7 +416,7 @@ struct batch {
 /* The rows of a batch that a part is of, in groups of about the same size. */
 struct groups {
     int n;
-    const void *const *blocks;
+    const void *const *blocks, *next;
     int lo[BATCH], hi[BATCH]; // of the batch's rows, within the part
     struct group of[BATCH];
 };
@@ -420,6 +428,7 @@ static void make_groups(struct groups *out, const struct batch *b, const struct 
     int row = int_max(part->row - row0, 0), end = int_min(part->row + part->n - row0, b->n);
     out->n = end > row ? (end - row + GROUP - 1) / GROUP : 0;
     out->blocks = part->blocks;
+    out->next = part->next;
     for (int r = row; r < end; r++) {
         out->lo[r] = int_max(b->lo[r], part->from);
         out->hi[r] = int_max(int_min(b->hi[r], part->to), out->lo[r]);
@@ -455,7 +464,7 @@ static void score_part(const struct batch *b, const struct groups *part)
         score_groups(part->of, part->n, b->d, part->blocks);
     else
         for (int i = 0; i < part->n; i++)
-            score_group(b->kv, &part->of[i], b->d, part->blocks);
+            score_group(b->kv, &part->of[i], b->d, part->blocks, part->next);
 }
 
 INLINE void mix_part(enum kern_kv kv, const struct batch *b, const struct groups *part)

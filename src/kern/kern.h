@@ -73,6 +73,7 @@ struct kern_part {
     int row, n;
     int from, to;
     const void *const *blocks; // of the whole span; those of other tokens are not read
+    const void *next;          // the block that is wanted after these, to be fetched, or NULL
 };
 
 struct kern {
