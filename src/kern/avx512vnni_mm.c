@@ -24,6 +24,13 @@
 #define NEAR         768
 #define SCALES_AHEAD 640
 
+/* Runs of panels that are walked side by side while tokens are few and a run is long.  Two cores of
+ * Zen 5 read a tenth more from two streams each than from one; where that has not been measured it
+ * is one. */
+#define RUNS      2
+#define RUN_BYTES (32 << 10)
+static int runs = 1;
+
 INLINE void fetch(const uint8_t *p, int lines)
 {
     for (int i = 0; i < lines; i++) {
@@ -75,32 +82,42 @@ INLINE void block32(const struct shape sh, bool packed, const uint8_t *lines, __
     }
 }
 
-/* nt tokens times panels [from, to), weights unpacked on the way.  (All of it stands
- * in one loop because gcc keeps arrays in registers only where loops over them are inner ones.) */
-INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, int to,
+/* nt tokens times panels [from, to), a multiple of np, weights unpacked on the way: np runs of
+ * panels side by side.  (All of it stands in one loop because gcc keeps arrays in registers only
+ * where loops over them are inner ones.) */
+INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, int to, int np,
                     const uint8_t *x0, size_t stride, int nt, float *y, size_t y_stride)
 {
     const __m512i table = load_table(sh, kern_type_info(m->type)->table);
-    for (int panel = from; panel < to; panel++) {
-        const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
-        const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
+    const int run = (to - from) / np;
+    for (int panel = from; panel < from + run; panel++) {
+        const uint8_t *lines[RUNS], *scales[RUNS];
         struct acts a = acts_of(x0, stride);
-        __m512 acc[TILE];
-        for (int t = 0; t < nt; t++)
-            acc[t] = _mm512_setzero_ps();
-        for (int k = 0; k < m->cols; k += 32) {
-            __m512 min = _mm512_setzero_ps();
-            fetch(lines, sh.low + sh.high);
-            fetch_scales(scales);
-            if (sh.mins)
-                min = _mm512_mul_ps(halves(scales + 32), _mm512_set1_ps(-0.0625f));
-            block32(sh, true, lines, table, scales32(sh, scales), min, &a, nt, acc);
-            acts_move(&a, nt, sizeof(struct kern_x32));
-            lines += 64 * (sh.low + sh.high);
-            scales += scale_bytes32(sh);
+        __m512 acc[RUNS][TILE];
+        for (int p = 0; p < np; p++) {
+            lines[p] = m->lines + (size_t)(panel + p * run) * m->panel_lines;
+            scales[p] = m->scales + (size_t)(panel + p * run) * m->panel_scales;
+            for (int t = 0; t < nt; t++)
+                acc[p][t] = _mm512_setzero_ps();
         }
-        for (int t = 0; t < nt; t++)
-            store_rows(m, panel, y, y_stride, t, acc[t]);
+        for (int k = 0; k < m->cols; k += 32) {
+#pragma GCC unroll 2
+            for (int p = 0; p < np; p++) {
+                __m512 min = _mm512_setzero_ps();
+                fetch(lines[p], sh.low + sh.high);
+                fetch_scales(scales[p]);
+                if (sh.mins)
+                    min = _mm512_mul_ps(halves(scales[p] + 32), _mm512_set1_ps(-0.0625f));
+                block32(sh, true, lines[p], table, scales32(sh, scales[p]), min, &a, nt, acc[p]);
+                lines[p] += 64 * (sh.low + sh.high);
+                scales[p] += scale_bytes32(sh);
+            }
+            acts_move(&a, nt, sizeof(struct kern_x32));
+        }
+#pragma GCC unroll 2
+        for (int p = 0; p < np; p++)
+            for (int t = 0; t < nt; t++)
+                store_rows(m, panel + p * run, y, y_stride, t, acc[p][t]);
     }
 }
 
@@ -170,46 +187,59 @@ INLINE void end256(const struct shape sh, const __m512i *mins, __m512 d, __m512 
     }
 }
 
-INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, int to,
+INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, int to, int np,
                      const uint8_t *x0, size_t stride, int nt, float *y, size_t y_stride)
 {
     const __m512i table = load_table(sh, kern_type_info(m->type)->table);
-    for (int panel = from; panel < to; panel++) {
-        const uint8_t *lines = m->lines + (size_t)panel * m->panel_lines;
-        const uint8_t *scales = m->scales + (size_t)panel * m->panel_scales;
+    const int run = (to - from) / np;
+    for (int panel = from; panel < from + run; panel++) {
+        const uint8_t *lines[RUNS], *scales[RUNS];
         struct acts a = acts_of(x0, stride), sums = sums256(sh, x0, stride);
-        __m512 acc[TILE], dmin = _mm512_setzero_ps();
-        for (int t = 0; t < nt; t++)
-            acc[t] = _mm512_setzero_ps();
-        for (int k = 0; k < m->cols; k += 256) {
-            const uint8_t *after = scales + (sh.mins ? 64 : 32), *block = after;
-            __m512i mins[8], sum[TILE];
+        __m512 acc[RUNS][TILE], dmin = _mm512_setzero_ps();
+        for (int p = 0; p < np; p++) {
+            lines[p] = m->lines + (size_t)(panel + p * run) * m->panel_lines;
+            scales[p] = m->scales + (size_t)(panel + p * run) * m->panel_scales;
             for (int t = 0; t < nt; t++)
-                sum[t] = _mm512_setzero_si512();
+                acc[p][t] = _mm512_setzero_ps();
+        }
+        for (int k = 0; k < m->cols; k += 256) {
+            const size_t after = sh.mins ? 64 : 32;
+            __m512i mins[8], sum[RUNS][TILE];
+            for (int p = 0; p < np; p++)
+                for (int t = 0; t < nt; t++)
+                    sum[p][t] = _mm512_setzero_si512();
 #pragma GCC unroll 1
             for (int b = 0; b < 8; b++) {
-                fetch(lines, sh.low + sh.high);
-                fetch_scales(scales + scale_bytes256(sh) / 8 * b);
-                for (int i = 0; i < 8 / sh.groups; i++)
-                    block256(sh, true, lines, i, table, scales256(sh, block, i), &a, &sums, nt,
-                             sum);
-                lines += 64 * (sh.low + sh.high);
-                block += 128 / sh.groups;
+#pragma GCC unroll 2
+                for (int p = 0; p < np; p++) {
+                    const uint8_t *block = scales[p] + after + 128 / sh.groups * b;
+                    fetch(lines[p], sh.low + sh.high);
+                    fetch_scales(scales[p] + scale_bytes256(sh) / 8 * b);
+                    for (int i = 0; i < 8 / sh.groups; i++)
+                        block256(sh, true, lines[p], i, table, scales256(sh, block, i), &a, &sums,
+                                 nt, sum[p]);
+                    lines[p] += 64 * (sh.low + sh.high);
+                }
                 acts_move(&a, nt, 32);
                 acts_move(&sums, nt, sh.groups == 4 ? 8 : 2);
             }
-            if (sh.mins) {
-                for (int j = 0; j < 32 / sh.groups; j++)
-                    mins[j] = mins256(sh, after, j);
-                dmin = negated_halves(scales + 32);
+#pragma GCC unroll 2
+            for (int p = 0; p < np; p++) {
+                if (sh.mins) {
+                    for (int j = 0; j < 32 / sh.groups; j++)
+                        mins[j] = mins256(sh, scales[p] + after, j);
+                    dmin = negated_halves(scales[p] + 32);
+                }
+                end256(sh, mins, halves(scales[p]), dmin, &a, nt, sum[p], acc[p]);
+                scales[p] += scale_bytes256(sh);
             }
-            end256(sh, mins, halves(scales), dmin, &a, nt, sum, acc);
             acts_move(&a, nt, sizeof(struct kern_x256) - 256);
             acts_move(&sums, nt, sizeof(struct kern_x256) - (sh.groups == 4 ? 64 : 16));
-            scales += scale_bytes256(sh);
         }
-        for (int t = 0; t < nt; t++)
-            store_rows(m, panel, y, y_stride, t, acc[t]);
+#pragma GCC unroll 2
+        for (int p = 0; p < np; p++)
+            for (int t = 0; t < nt; t++)
+                store_rows(m, panel + p * run, y, y_stride, t, acc[p][t]);
     }
 }
 
@@ -331,20 +361,21 @@ struct path {
 
 /* All of a type's functions from its constants; `kind` is 32 or 256. */
 // clang-format off
-#define FUSED_CASE(kind, n)                                                                        \
-    case n: fused##kind(sh, m, from, to, x, stride, n, y, y_stride); break;
+#define FUSED_CASE(kind, np, n)                                                                    \
+    case 16 * np + n: fused##kind(sh, m, from, to, np, x, stride, n, y, y_stride); break;
 #define TILE_CASE(kind, nt)                                                                        \
     case nt: tile##kind(sh, src, x, stride, nt, n, out); break;
-#define TYPE(name, type, kind, ...)                                                                     \
+#define TYPE(name, type, kind, ...)                                                                \
     static void fused_##name(const struct kern_mat *m, int from, int to, int np, const uint8_t *x, \
                              size_t stride, int nt, float *y, size_t y_stride)                     \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        (void)np;                                                                                  \
-        switch (nt) {                                                              \
-            FUSED_CASE(kind, 1) FUSED_CASE(kind, 2) FUSED_CASE(kind, 3) FUSED_CASE(kind, 4)        \
-            FUSED_CASE(kind, 5) FUSED_CASE(kind, 6) FUSED_CASE(kind, 7) FUSED_CASE(kind, 8)        \
-            FUSED_CASE(kind, 9) FUSED_CASE(kind, 10) FUSED_CASE(kind, 11) FUSED_CASE(kind, 12)     \
+        switch (16 * np + nt) {                                                                    \
+            FUSED_CASE(kind, 2, 1) FUSED_CASE(kind, 2, 2)                                          \
+            FUSED_CASE(kind, 1, 1) FUSED_CASE(kind, 1, 2) FUSED_CASE(kind, 1, 3)                   \
+            FUSED_CASE(kind, 1, 4) FUSED_CASE(kind, 1, 5) FUSED_CASE(kind, 1, 6)                   \
+            FUSED_CASE(kind, 1, 7) FUSED_CASE(kind, 1, 8) FUSED_CASE(kind, 1, 9)                   \
+            FUSED_CASE(kind, 1, 10) FUSED_CASE(kind, 1, 11) FUSED_CASE(kind, 1, 12)                \
         }                                                                                          \
     }                                                                                              \
     static void unpack_##name(const struct source *src, const uint8_t *values,                     \
@@ -358,7 +389,7 @@ struct path {
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
         switch (nt) {                                                                              \
-            TILE_CASE(kind, 4) TILE_CASE(kind, 5) TILE_CASE(kind, 6)            \
+            TILE_CASE(kind, 4) TILE_CASE(kind, 5) TILE_CASE(kind, 6)                               \
         }                                                                                          \
     }
 // clang-format on
@@ -547,14 +578,16 @@ void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void 
         rows += (size_t)chunk * x_stride;
         y += (size_t)chunk * y_stride;
     }
+    bool wide = n <= 2 && (size_t)(to - from) * m->panel_lines >= RUNS * RUN_BYTES;
     if (n > 0)
-        matmul_fused(m, fused, 1, from, to, rows, x_stride, n, y, y_stride);
+        matmul_fused(m, fused, wide ? runs : 1, from, to, rows, x_stride, n, y, y_stride);
 }
 
 void kern_fill_vnni512(struct kern *k)
 {
     k->name = "vnni512";
     k->matmul = kern_vnni512_matmul;
+    runs = __builtin_cpu_is("amd") ? RUNS : 1;
     kern_fill_vnni512_attn(k);
 }
 

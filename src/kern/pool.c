@@ -6,16 +6,17 @@
  * taken by compare-and-swap of the whole word, so a thread that slept through a phase cannot take a
  * chunk of the next by mistake.
  *
- * Who sees what.  The caller writes phase, next, n_chunks and left, then stores the lanes; a thread
- * whose compare-and-swap (acquire) succeeds reads what that store released, and none of it changes
- * before `left` is 0.  `left` falls after a chunk is done (release) and the caller waits for 0
- * (acquire), so all that a phase wrote is seen by the next.
+ * Who sees what.  The caller writes left, then each lane's phase, next and n_chunks, and stores its
+ * word; a thread whose compare-and-swap (acquire) succeeds reads what that store released, and none
+ * of it changes before `left` is 0.  `left` falls after chunks are done (release) and the caller
+ * waits for 0 (acquire), so all that a phase wrote is seen by the next.
  *
- * Who wakes whom.  `number` follows the lanes: a worker that found all lanes empty waits until it
- * differs from what it was before the worker looked.  One going to sleep notes `wakes`, raises
- * n_sleeping and looks at `number` once more; the caller stores `number` and then looks at
- * n_sleeping.  These four are sequentially consistent, so at least one of the two sees the other:
- * the worker stays up, or the caller raises `wakes`, upon which the futex does not sleep, or wakes.
+ * Who wakes whom.  A worker that found all lanes empty waits until the phase in its own lane's word
+ * differs from what it was before the worker looked.  `number` follows the lanes: one going to
+ * sleep notes `wakes`, raises n_sleeping and looks at `number` once more; the caller stores
+ * `number` and then looks at n_sleeping.  These four are sequentially consistent, so at least one
+ * of the two sees the other: the worker stays up, or the caller raises `wakes`, upon which the
+ * futex does not sleep, or wakes.
  *
  * Fetching ahead.  Memory would idle while threads wait for the last one, and whatever a phase
  * reads first it would wait for.  So a thread that begins its last chunk asks what it will read
@@ -48,16 +49,18 @@ struct worker {
     int index;
 };
 
+/* All that a thread needs to begin stands in one line: whatever it has to fetch from the core that
+ * wrote it takes as long as a small chunk. */
 struct lane {
     _Alignas(64) _Atomic uint64_t work;
+    _Atomic(const struct kern_phase *) phase;
+    _Atomic(const struct kern_phase *) next; // whose reads may be fetched, or NULL
+    _Atomic int n_chunks;
 };
 
 struct kern_pool {
-    _Alignas(64) _Atomic uint32_t number;
     _Alignas(64) _Atomic int left;
-    _Alignas(64) _Atomic(const struct kern_phase *) phase;
-    _Atomic(const struct kern_phase *) next; // whose reads may be fetched, or NULL
-    _Atomic int n_chunks;
+    _Alignas(64) _Atomic uint32_t number;
     _Alignas(64) _Atomic uint32_t wakes;
     _Atomic int n_sleeping;
     _Atomic bool closing;
@@ -138,13 +141,13 @@ static void look_ahead(struct kern_pool *p, const struct kern_phase *next, int i
 /* Takes a chunk of a lane; *last: none is left in it. */
 static bool take(struct kern_pool *p, int lane, int *chunk, bool *last)
 {
-    _Atomic uint64_t *work = &p->lanes[lane].work;
-    uint64_t word = atomic_load_explicit(work, memory_order_relaxed);
+    struct lane *l = &p->lanes[lane];
+    uint64_t word = atomic_load_explicit(&l->work, memory_order_relaxed);
     while ((uint32_t)word != 0) {
-        if (!atomic_compare_exchange_weak_explicit(work, &word, word - 1, memory_order_acquire,
+        if (!atomic_compare_exchange_weak_explicit(&l->work, &word, word - 1, memory_order_acquire,
                                                    memory_order_relaxed))
             continue;
-        int n = atomic_load_explicit(&p->n_chunks, memory_order_relaxed);
+        int n = atomic_load_explicit(&l->n_chunks, memory_order_relaxed);
         *chunk = first_of(p, n, lane + 1) - (int)(uint32_t)word;
         *last = (uint32_t)word == 1;
         return true;
@@ -152,19 +155,28 @@ static bool take(struct kern_pool *p, int lane, int *chunk, bool *last)
     return false;
 }
 
-// Takes and runs chunks until none is left.
+// Takes and runs chunks until none is left.  What is done of a lane is counted at once: `left` is a
+// line that all threads write.
 static void work_off(struct kern_pool *p, int index, struct ahead *a)
 {
     for (int i = 0; i < p->n_threads; i++) {
-        int lane = (index + i) % p->n_threads, chunk;
-        for (bool last; take(p, lane, &chunk, &last);) {
-            const struct kern_phase *phase = atomic_load_explicit(&p->phase, memory_order_relaxed);
+        int lane = (index + i) % p->n_threads, chunk, done = 0;
+        for (bool last; take(p, lane, &chunk, &last); done++) {
+            struct lane *l = &p->lanes[lane];
+            const struct kern_phase *phase = atomic_load_explicit(&l->phase, memory_order_relaxed);
             if (last && i == 0)
-                look_ahead(p, atomic_load_explicit(&p->next, memory_order_relaxed), index, a);
+                look_ahead(p, atomic_load_explicit(&l->next, memory_order_relaxed), index, a);
             phase->run(phase->arg, chunk, index);
-            atomic_fetch_sub_explicit(&p->left, 1, memory_order_release);
         }
+        if (done > 0)
+            atomic_fetch_sub_explicit(&p->left, done, memory_order_release);
     }
+}
+
+// The phase that a lane is of.
+static uint32_t phase_of(struct lane *lane)
+{
+    return (uint32_t)(atomic_load_explicit(&lane->work, memory_order_acquire) >> 32);
 }
 
 static bool idle(struct kern_pool *p, uint32_t seen)
@@ -173,20 +185,22 @@ static bool idle(struct kern_pool *p, uint32_t seen)
            !atomic_load_explicit(&p->closing, memory_order_acquire);
 }
 
-static void wait_for_work(struct kern_pool *p, uint32_t seen, struct ahead *a)
+static void wait_for_work(struct kern_pool *p, int index, uint32_t seen, struct ahead *a)
 {
     uint64_t until = 0;
-    for (int spins = 1; idle(p, seen); spins++) {
+    for (int spins = 1; phase_of(&p->lanes[index]) == seen; spins++) {
         fetch_lines(a, LINES_SPIN);
         relax();
         if (spins % SPINS_CHECK)
             continue;
+        if (!idle(p, seen))
+            break;
         if (until == 0)
             until = now_ns() + SPIN_NS;
         else if (now_ns() > until)
             break;
     }
-    while (idle(p, seen)) {
+    while (phase_of(&p->lanes[index]) == seen && idle(p, seen)) {
         uint32_t wakes = atomic_load(&p->wakes);
         atomic_fetch_add(&p->n_sleeping, 1);
         if (idle(p, seen))
@@ -200,9 +214,9 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     struct ahead ahead = {0};
     while (!atomic_load_explicit(&w->pool->closing, memory_order_acquire)) {
-        uint32_t seen = atomic_load_explicit(&w->pool->number, memory_order_acquire);
+        uint32_t seen = phase_of(&w->pool->lanes[w->index]);
         work_off(w->pool, w->index, &ahead);
-        wait_for_work(w->pool, seen, &ahead);
+        wait_for_work(w->pool, w->index, seen, &ahead);
     }
     return NULL;
 }
@@ -278,14 +292,14 @@ static void run_phase(struct kern_pool *p, const struct kern_phase *phase,
         return;
     }
     uint32_t number = atomic_load_explicit(&p->number, memory_order_relaxed) + 1;
-    atomic_store_explicit(&p->phase, phase, memory_order_relaxed);
-    atomic_store_explicit(&p->next, next, memory_order_relaxed);
-    atomic_store_explicit(&p->n_chunks, phase->n_chunks, memory_order_relaxed);
     atomic_store_explicit(&p->left, phase->n_chunks, memory_order_relaxed);
-    for (int i = 0; i < p->n_threads; i++) {
+    for (int i = p->n_threads - 1; i >= 0; i--) { // the others begin first
+        struct lane *l = &p->lanes[i];
         int n = first_of(p, phase->n_chunks, i + 1) - first_of(p, phase->n_chunks, i);
-        atomic_store_explicit(&p->lanes[i].work, (uint64_t)number << 32 | (uint32_t)n,
-                              memory_order_release);
+        atomic_store_explicit(&l->phase, phase, memory_order_relaxed);
+        atomic_store_explicit(&l->next, next, memory_order_relaxed);
+        atomic_store_explicit(&l->n_chunks, phase->n_chunks, memory_order_relaxed);
+        atomic_store_explicit(&l->work, (uint64_t)number << 32 | (uint32_t)n, memory_order_release);
     }
     atomic_store(&p->number, number);
     wake_sleepers(p);
