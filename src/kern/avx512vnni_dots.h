@@ -89,16 +89,23 @@ INLINE void dots(int g, __m512i *s, __m512i w, const struct acts *a, int nt)
     "vmovdqa64 " #line "(%[w0]), %%zmm29\n\tvmovdqa64 " #line "(%[w1]), %%zmm30\n\t" PAIRS##n(at)
 #define GROUPS0(n) PANELS(n, 0, 0) PANELS(n, 4, 64) PANELS(n, 8, 128) PANELS(n, 12, 192)
 #define GROUPS4(n) PANELS(n, 16, 256) PANELS(n, 20, 320) PANELS(n, 24, 384) PANELS(n, 28, 448)
-#define SUM(t, n) [a##t] "+v"(s[t]), [b##t] "+v"(s[n + t])
-#define SUMS4(n) SUM(0, n), SUM(1, n), SUM(2, n), SUM(3, n)
-#define SUMS5(n) SUMS4(n), SUM(4, n)
-#define SUMS6(n) SUMS5(n), SUM(5, n)
+#define SUMS4                                                                                      \
+    [a0] "+v"(s[0]), [b0] "+v"(s[4]), [a1] "+v"(s[1]), [b1] "+v"(s[5]),                            \
+    [a2] "+v"(s[2]), [b2] "+v"(s[6]), [a3] "+v"(s[3]), [b3] "+v"(s[7])
+#define SUMS5                                                                                      \
+    [a0] "+v"(s[0]), [b0] "+v"(s[5]), [a1] "+v"(s[1]), [b1] "+v"(s[6]),                            \
+    [a2] "+v"(s[2]), [b2] "+v"(s[7]), [a3] "+v"(s[3]), [b3] "+v"(s[8]),                            \
+    [a4] "+v"(s[4]), [b4] "+v"(s[9])
+#define SUMS6                                                                                      \
+    [a0] "+v"(s[0]), [b0] "+v"(s[6]), [a1] "+v"(s[1]), [b1] "+v"(s[7]),                            \
+    [a2] "+v"(s[2]), [b2] "+v"(s[8]), [a3] "+v"(s[3]), [b3] "+v"(s[9]),                            \
+    [a4] "+v"(s[4]), [b4] "+v"(s[10]), [a5] "+v"(s[5]), [b5] "+v"(s[11])
 #define PAIR_CASES(n)                                                                              \
     case 10 * n: PAIR_ASM(GROUPS0(n), n); break;                                                   \
     case 10 * n + 1: PAIR_ASM(GROUPS4(n), n); break;                                               \
     case 10 * n + 2: PAIR_ASM(GROUPS0(n) GROUPS4(n), n); break;
 #define PAIR_ASM(text, n)                                                                          \
-    __asm__(text : SUMS##n(n)                                                                      \
+    __asm__(text : SUMS##n                                                                         \
             : [w0] "r"(w[0]), [w1] "r"(w[1]), [x] "r"(a->x[0]), [x5] "r"(a->x[1]),                 \
               [k] "r"(a->stride), [three] "r"(a->three)                                            \
             : "xmm29", "xmm30", "xmm31")

@@ -285,6 +285,33 @@ static void matmul_many_tokens(void **state)
     }
 }
 
+// Few tokens times many long panels, which a level may walk in several runs: as they come out among
+// more tokens.
+static void matmul_long_runs(void **state)
+{
+    (void)state;
+    enum { ROWS = 16 * 17 + 3, N = 5 };
+    uint64_t seed = 41;
+    struct kern k[8];
+    size_t n_levels = levels(k, COUNT(k));
+    for (size_t i = 0; i < COUNT(types); i++) {
+        struct problem p = {.type = types[i], .rows = ROWS, .cols = 1536, .n = N};
+        problem_init(&p, FILL_WEIGHTS, &seed);
+        problem_code(&p, &k[0]);
+        float *want = mem_alloc(N * ROWS * sizeof *want), *got = mem_alloc(N * ROWS * sizeof *got);
+        for (size_t l = 0; l < n_levels; l++) {
+            k[l].matmul(&p.m, 0, p.m.n_panels, p.x, p.x_stride, N, want, ROWS);
+            for (int n = 1; n < N; n++) {
+                k[l].matmul(&p.m, 0, p.m.n_panels, p.x, p.x_stride, n, got, ROWS);
+                check_bits(got, want, (size_t)n * ROWS, "long runs", p.type, k[l].name, n, 0);
+            }
+        }
+        mem_free(want);
+        mem_free(got);
+        problem_fini(&p);
+    }
+}
+
 static void levels_follow_the_mask(void **state)
 {
     static const struct {
@@ -618,6 +645,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(scalar_matmul_is_the_product),
     cmocka_unit_test(matmul_same_bits_everywhere),
     cmocka_unit_test(matmul_many_tokens),
+    cmocka_unit_test(matmul_long_runs),
     cmocka_unit_test(matmul_lives_with_nan),
     cmocka_unit_test(levels_follow_the_mask),
     cmocka_unit_test(rows_same_bits_everywhere),
