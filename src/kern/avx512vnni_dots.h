@@ -2,8 +2,9 @@
  *
  * Assembly, because what matters cannot be said in C: every activation is a broadcast memory
  * operand, and few registers address all of them.  Compilers break the broadcast off, or turn the
- * tokens into a pointer each.  The statements read x without saying so: nothing writes activations
- * while a product runs. */
+ * tokens into a pointer each.  The statements read activations and unpacked codes without saying
+ * so: nothing writes these while a product runs, and codes are unpacked by a call through a
+ * pointer. */
 #ifndef KERN_AVX512VNNI_DOTS_H
 #define KERN_AVX512VNNI_DOTS_H
 

@@ -29,7 +29,6 @@
  * is one. */
 #define RUNS      2
 #define RUN_BYTES (32 << 10)
-static int runs = 1;
 
 INLINE void fetch(const uint8_t *p, int lines)
 {
@@ -44,13 +43,6 @@ INLINE void fetch_scales(const uint8_t *p)
     _mm_prefetch((const char *)p + SCALES_AHEAD, _MM_HINT_T0);
 }
 
-/* Codes of group g: of packed lines, or of lines that have been unpacked. */
-INLINE __m512i codes_of(const struct shape sh, bool packed, const uint8_t *lines, int g,
-                        __m512i table)
-{
-    return packed ? unpack(sh, lines, g, table) : _mm512_load_si512(lines + 64 * g);
-}
-
 INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
 {
     switch (sh.offset) {
@@ -62,15 +54,15 @@ INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
 }
 
 /* One block of 32 columns: acc += sums times scales. */
-INLINE void block32(const struct shape sh, bool packed, const uint8_t *lines, __m512i table,
-                    __m512 d, __m512 min, const struct acts *a, int nt, __m512 *acc)
+INLINE void block32(const struct shape sh, const uint8_t *lines, __m512i table, __m512 d,
+                    __m512 min, const struct acts *a, int nt, __m512 *acc)
 {
     __m512i s[TILE];
     for (int t = 0; t < nt; t++)
         s[t] = start32(sh, (const struct kern_x32 *)acts_at(a, t));
 #pragma GCC unroll 8
     for (int g = 0; g < 8; g++)
-        dots(g, s, codes_of(sh, packed, lines, g, table), a, nt);
+        dots(g, s, unpack(sh, lines, g, table), a, nt);
     for (int t = 0; t < nt; t++) {
         const struct kern_x32 *xb = (const struct kern_x32 *)acts_at(a, t);
         __m512 dx = _mm512_set1_ps(xb->d);
@@ -108,7 +100,7 @@ INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, i
                 fetch_scales(scales[p]);
                 if (sh.mins)
                     min = _mm512_mul_ps(halves(scales[p] + 32), _mm512_set1_ps(-0.0625f));
-                block32(sh, true, lines[p], table, scales32(sh, scales[p]), min, &a, nt, acc[p]);
+                block32(sh, lines[p], table, scales32(sh, scales[p]), min, &a, nt, acc[p]);
                 lines[p] += 64 * (sh.low + sh.high);
                 scales[p] += scale_bytes32(sh);
             }
@@ -145,7 +137,7 @@ INLINE void add_to(__m512i *sum, __m512i v)
 
 /* Block i of 32 columns of 256: sum += sums times scales.  `sums` is of what products start with.
  */
-INLINE void block256(const struct shape sh, bool packed, const uint8_t *lines, int i, __m512i table,
+INLINE void block256(const struct shape sh, const uint8_t *lines, int i, __m512i table,
                      __m512i scale, const struct acts *a, const struct acts *sums, int nt,
                      __m512i *sum)
 {
@@ -155,7 +147,7 @@ INLINE void block256(const struct shape sh, bool packed, const uint8_t *lines, i
 #pragma GCC unroll 8
     for (int g = 0; g < sh.groups; g++) {
         int at = sh.groups * i + g;
-        dots(at, s, codes_of(sh, packed, lines, at, table), a, nt);
+        dots(at, s, unpack(sh, lines, at, table), a, nt);
     }
     for (int t = 0; t < nt; t++)
         add_to(&sum[t], _mm512_mullo_epi32(s[t], scale));
@@ -216,8 +208,8 @@ INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, 
                     fetch(lines[p], sh.low + sh.high);
                     fetch_scales(scales[p] + scale_bytes256(sh) / 8 * b);
                     for (int i = 0; i < 8 / sh.groups; i++)
-                        block256(sh, true, lines[p], i, table, scales256(sh, block, i), &a, &sums,
-                                 nt, sum[p]);
+                        block256(sh, lines[p], i, table, scales256(sh, block, i), &a, &sums, nt,
+                                 sum[p]);
                     lines[p] += 64 * (sh.low + sh.high);
                 }
                 acts_move(&a, nt, 32);
@@ -252,6 +244,12 @@ struct feed {
     int tiles, done; // done: tiles before this call
 };
 
+/* The first line of each 32 columns that tile i of a call fetches. */
+INLINE int share_of(const struct shape sh, const struct feed *src, int i)
+{
+    return (sh.low + sh.high) * (src->done + i) / src->tiles;
+}
+
 /* Lines [from, to) of each 32 columns. */
 INLINE void fetch_next_lines(const struct shape sh, const struct feed *src, int block, int from,
                              int to)
@@ -272,8 +270,7 @@ INLINE void tile32(const struct shape sh, const struct feed *src, const uint8_t 
     for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
         struct acts a = acts_of(x0, stride);
         const uint8_t *w[2] = {src->w[0], src->w[1]};
-        const int share = sh.low + sh.high, from = share * (src->done + i) / src->tiles,
-                  to = share * (src->done + i + 1) / src->tiles;
+        const int from = share_of(sh, src, i), to = share_of(sh, src, i + 1);
         __m512 acc[TILE];
         for (int t = 0; t < 2 * nt; t++)
             acc[t] = _mm512_load_ps(out[t / nt * CHUNK + t % nt]);
@@ -311,8 +308,7 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t
     for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
         struct acts a = acts_of(x0, stride), sums = sums256(sh, x0, stride);
         const uint8_t *w[2] = {src->w[0], src->w[1]};
-        const int share = sh.low + sh.high, from = share * (src->done + i) / src->tiles,
-                  to = share * (src->done + i + 1) / src->tiles;
+        const int from = share_of(sh, src, i), to = share_of(sh, src, i + 1);
         __m512i mins[8], sum[TILE];
         for (int t = 0; t < 2 * nt; t++)
             sum[t] = _mm512_setzero_si512();
@@ -578,16 +574,16 @@ void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void 
         rows += (size_t)chunk * x_stride;
         y += (size_t)chunk * y_stride;
     }
-    bool wide = n <= 2 && (size_t)(to - from) * m->panel_lines >= RUNS * RUN_BYTES;
+    bool wide = n <= 2 && (size_t)(to - from) * m->panel_lines >= RUNS * RUN_BYTES &&
+                __builtin_cpu_is("amd");
     if (n > 0)
-        matmul_fused(m, fused, wide ? runs : 1, from, to, rows, x_stride, n, y, y_stride);
+        matmul_fused(m, fused, wide ? RUNS : 1, from, to, rows, x_stride, n, y, y_stride);
 }
 
 void kern_fill_vnni512(struct kern *k)
 {
     k->name = "vnni512";
     k->matmul = kern_vnni512_matmul;
-    runs = __builtin_cpu_is("amd") ? RUNS : 1;
     kern_fill_vnni512_attn(k);
 }
 
