@@ -1,5 +1,5 @@
 /* engine/engine.c - opens and closes a model; its KV memory. */
-#include "engine/engine_int.h"
+#include "engine/pass_int.h"
 
 #include "base/mem.h"
 #include "kern/cpu.h"
@@ -98,8 +98,18 @@ static bool open_kv(struct engine *en, struct err *e)
     kv->n_free = kv->n_blocks;
     for (size_t i = 0; i < kv->n_blocks; i++)
         kv->free[i] = (int32_t)(kv->n_blocks - 1 - i); // block 0 is given first
-    engine_warm_start(kv);
     return true;
+}
+
+/* What the first steps write: their buffers, then the KV memory of one long conversation. */
+static void warm(struct engine *en)
+{
+    size_t blocks = size_min(en->kv.n_blocks, ENGINE_WARM / ENGINE_BLOCK);
+    en->warm.part[0].mem = en->pass->mem;
+    en->warm.part[0].bytes = en->pass->bytes;
+    en->warm.part[1].mem = en->kv.mem;
+    en->warm.part[1].bytes = blocks * en->kv.block_bytes;
+    engine_warm_start(&en->warm);
 }
 
 static void fill_info(struct engine *en)
@@ -138,6 +148,7 @@ bool engine_open(struct engine **out, const struct gguf *g, const struct engine_
         engine_close(en);
         return false;
     }
+    warm(en);
     fill_info(en);
     *out = en;
     return true;
@@ -147,7 +158,7 @@ void engine_close(struct engine *en)
 {
     if (!en)
         return;
-    engine_warm_end(&en->kv);
+    engine_warm_end(&en->warm);
     engine_pass_close(en);
     kern_pool_close(en->pool);
     give(en, BUDGET_KV, en->kv.mem, en->kv.n_blocks * en->kv.block_bytes);

@@ -141,9 +141,6 @@ struct engine_kv {
     int32_t *refs; // [n_blocks]
     int32_t *free; // stack
     size_t n_free;
-    pthread_t warmer;
-    bool warming;
-    atomic_bool warm_stop;
 };
 
 /* Tokens whose KV memory is asked for at load, those of one long conversation.  A page's first use
@@ -151,9 +148,22 @@ struct engine_kv {
  * the first answers. */
 #define ENGINE_WARM 8192
 
-/* Lets a thread of the lowest priority do that; its end is waited for. */
-void engine_warm_start(struct engine_kv *kv);
-void engine_warm_end(struct engine_kv *kv);
+/* Memory whose pages are to come before they are used, in this order. */
+struct engine_warm {
+    struct {
+        unsigned char *mem;
+        size_t bytes;
+    } part[2];
+    pthread_t thread;
+    bool running;
+    atomic_bool stop;
+    atomic_uint steps; // begun and ended: odd while one runs
+};
+
+/* Lets a thread ask for them while no step runs and none has for some time; its end is waited for.
+ */
+void engine_warm_start(struct engine_warm *w);
+void engine_warm_end(struct engine_warm *w);
 
 static inline void *engine_kv_at(const struct engine_kv *kv, const struct engine_hparams *h,
                                  int32_t block, int layer, int head)
@@ -168,6 +178,7 @@ struct engine {
     struct engine_info info;
     struct engine_weights w;
     struct engine_kv kv;
+    struct engine_warm warm;
     enum kern_kv kv_kind;
     struct kern kern;
     struct kern_pool *pool;

@@ -354,7 +354,10 @@ bool engine_step(struct engine *en, const struct engine_row *rows, int n_rows, c
     choose_head(en);
     for (int i = 0; i < p->n_phases; i++)
         p->phases[i].n_chunks = chunks_of(en, &p->phases[i], &p->stages[i]);
-    if (!kern_pool_run(en->pool, p->phases, p->n_phases, cancel))
+    atomic_fetch_add(&en->warm.steps, 1);
+    bool done = kern_pool_run(en->pool, p->phases, p->n_phases, cancel);
+    atomic_fetch_add(&en->warm.steps, 1);
+    if (!done)
         return err_set(e, ERR_CANCELED, "the step was canceled");
     *logits = p->logits;
     return true;

@@ -1,33 +1,51 @@
-/* engine/warm.c - asks the system for the pages of the first blocks of the KV memory, behind the
- * back of what computes. */
+/* engine/warm.c - asks the system for pages that will be used soon, while nothing computes.
+ *
+ * Not by a thread of low priority beside the steps: asking holds a lock of the whole process, and
+ * who waits for that while the processors are taken waits for a thread that does not run. */
 #include "engine/engine_int.h"
 
 #include "base/mem.h"
 
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <time.h>
+
+#define PIECE    ((size_t)2 << 20)   // bytes asked for at a time
+#define QUIET_NS (20 * 1000 * 1000L) // without a step, before it goes on
+
+/* Waits until no step runs and none has begun for a while; *seen: the steps of the last look.
+ * False: told to stop. */
+static bool quiet(struct engine_warm *w, unsigned *seen)
+{
+    while (!atomic_load(&w->stop)) {
+        unsigned steps = atomic_load(&w->steps);
+        if (steps == *seen && steps % 2 == 0)
+            return true;
+        *seen = steps;
+        nanosleep(&(struct timespec){.tv_nsec = QUIET_NS}, NULL);
+    }
+    return false;
+}
 
 static void *warm(void *arg)
 {
-    struct engine_kv *kv = arg;
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19); // of this thread alone
-    for (size_t i = 0; i < kv->n_blocks && i < ENGINE_WARM / ENGINE_BLOCK; i++)
-        if (atomic_load(&kv->warm_stop) ||
-            !mem_populate(kv->mem + i * kv->block_bytes, kv->block_bytes))
-            break;
+    struct engine_warm *w = arg;
+    unsigned seen = 0;
+    for (size_t i = 0; i < sizeof w->part / sizeof *w->part; i++)
+        for (size_t at = 0; at < w->part[i].bytes; at += PIECE)
+            if (!quiet(w, &seen) ||
+                !mem_populate(w->part[i].mem + at, size_min(PIECE, w->part[i].bytes - at)))
+                return NULL;
     return NULL;
 }
 
-void engine_warm_start(struct engine_kv *kv)
+void engine_warm_start(struct engine_warm *w)
 {
-    kv->warming = pthread_create(&kv->warmer, NULL, warm, kv) == 0; // else pages come when used
+    w->running = pthread_create(&w->thread, NULL, warm, w) == 0; // else pages come when used
 }
 
-void engine_warm_end(struct engine_kv *kv)
+void engine_warm_end(struct engine_warm *w)
 {
-    atomic_store(&kv->warm_stop, true);
-    if (kv->warming)
-        pthread_join(kv->warmer, NULL);
-    kv->warming = false;
+    atomic_store(&w->stop, true);
+    if (w->running)
+        pthread_join(w->thread, NULL);
+    w->running = false;
 }
