@@ -1,7 +1,10 @@
 /* engine/attention.c - attention over paged KV.
  *
  * An item is a tile of rows of one sequence times one KV head: all its query heads of all its rows
- * against the keys and values, span by span.  Spans are aligned to absolute positions and merged in
+ * against the keys and values, span by span.  Items go sequence by sequence, head by head, tile by
+ * tile: the tiles of one head find its keys in the cache, and the heads of one block lie side by
+ * side.  Where no sequence has two tiles, as in decoding, an item first readies its own heads, and
+ * the phase for that is empty.  Spans are aligned to absolute positions and merged in
  * ascending order, each query row over the spans that it sees itself, so that a row's result
  * depends on its sequence alone.  When there are too few items to feed the threads (one long
  * stream), or when sequences share a prefix, every span becomes an item of its own and a second
@@ -112,6 +115,15 @@ void engine_tile_rows(struct engine *en)
         }
         measure_tile(en, t);
     }
+    p->one_each = true;
+    for (int i = 0, end; i < p->n_tiles; i = end) {
+        const struct engine_seq *seq = p->rows[p->tiles[i].row0].seq;
+        for (end = i; end < p->n_tiles && p->rows[p->tiles[end].row0].seq == seq; end++)
+            p->tiles[end].seq0 = i;
+        for (int j = i; j < end; j++)
+            p->tiles[j].n_seq = end - i;
+        p->one_each = p->one_each && end == i + 1;
+    }
     for (int k = 0; k < (en->h.window ? 2 : 1); k++) {
         long long total = 0;
         for (int i = 0; i < p->n_tiles; i++) {
@@ -126,6 +138,11 @@ void engine_tile_rows(struct engine *en)
         p->split[k] =
             (long long)p->n_tiles * en->h.n_kv < 4LL * en->conf.n_threads || p->n_units[k] < total;
     }
+}
+
+bool engine_attend_readies(const struct engine *en, bool local)
+{
+    return en->pass->one_each && !en->pass->split[local];
 }
 
 int engine_attend_items(const struct engine *en, bool local)
@@ -167,9 +184,9 @@ static void see(const struct pass_stage *st, const struct pass_tile *t, int span
 }
 
 /* Where blocks [from, to) of the span lie, of the tile's sequence and one KV head, as far as its
- * rows see them. */
-static void find_blocks(const struct pass_stage *st, const struct pass_tile *t, int kv, int span,
-                        int from, int to, const void **blocks)
+ * rows see them; returns the end of those. */
+static int find_blocks(const struct pass_stage *st, const struct pass_tile *t, int kv, int span,
+                       int from, int to, const void **blocks)
 {
     const struct engine *en = st->en;
     const int32_t *table = span_blocks(en->pass, t, span);
@@ -177,17 +194,51 @@ static void find_blocks(const struct pass_stage *st, const struct pass_tile *t, 
     to = int_min(to, (end + ENGINE_BLOCK - 1) / ENGINE_BLOCK);
     for (int i = from; i < to; i++)
         blocks[i] = engine_kv_at(&en->kv, &en->h, table[i], st->il, kv);
+    return to;
 }
 
-/* The first block that the tile's rows see of the span. */
-static const void *first_block(const struct pass_stage *st, const struct pass_tile *t, int kv,
-                               int span)
+/* The blocks up to `to` that the tile reads of a span, to be fetched; returns how many. */
+static int next_blocks(const struct pass_stage *st, const struct pass_tile *t, int kv, int span,
+                       int to, const void **blocks)
 {
     const struct engine *en = st->en;
-    int local = en->h.local[st->il];
-    int from = first_seen(&en->h, en->pass->rows[t->row0].pos, local) - span * KERN_SPAN;
-    int32_t block = span_blocks(en->pass, t, span)[int_max(from, 0) / ENGINE_BLOCK];
-    return engine_kv_at(&en->kv, &en->h, block, st->il, kv);
+    const int pos = en->pass->rows[t->row0].pos;
+    int from = first_seen(&en->h, pos, en->h.local[st->il]) - span * KERN_SPAN;
+    from = int_max(from, 0) / ENGINE_BLOCK;
+    int n = find_blocks(st, t, kv, span, from, to, blocks) - from;
+    if (n > 0)
+        memmove(blocks, blocks + from, (size_t)n * sizeof *blocks);
+    return int_max(n, 0);
+}
+
+/* The tile and the head that an item of whole tiles stands for. */
+static const struct pass_tile *item_tile(const struct engine *en, int item, int *kv)
+{
+    const struct engine_pass *p = en->pass;
+    const struct pass_tile *t = &p->tiles[item / en->h.n_kv]; // one of the sequence
+    item -= t->seq0 * en->h.n_kv;
+    *kv = item / t->n_seq;
+    return &p->tiles[t->seq0 + item % t->n_seq];
+}
+
+/* The blocks that item number `item` reads first, if there is one and they are others than those of
+ * the item before. */
+static int first_blocks(const struct pass_stage *st, int item, const void **blocks)
+{
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    int local = en->h.local[st->il], kv;
+    if (item >= engine_attend_items(en, local))
+        return 0;
+    if (p->split[local]) {
+        const struct pass_unit *u = &p->units[local][item / en->h.n_kv];
+        const struct pass_tile *t = &p->tiles[p->members[local][u->first]];
+        return next_blocks(st, t, item % en->h.n_kv, u->span, u->shared, blocks);
+    }
+    const struct pass_tile *t = item_tile(en, item, &kv);
+    if (t->n_spans[local] == 1 && t > p->tiles + t->seq0)
+        return 0;
+    return next_blocks(st, t, kv, t->first[local], SPAN_BLOCKS, blocks);
 }
 
 /* Does anybody read what attention makes of the tile's rows? */
@@ -229,27 +280,27 @@ static void attend_whole(const struct pass_stage *st, int item, struct pass_work
 {
     const struct engine *en = st->en;
     const struct engine_pass *p = en->pass;
-    // Head by head: the tiles of one sequence, one after the other, find its keys in the cache.
-    int local = en->h.local[st->il], kv = item / p->n_tiles;
-    const struct pass_tile *t = &p->tiles[item % p->n_tiles];
+    int local = en->h.local[st->il], kv;
+    const struct pass_tile *t = item_tile(en, item, &kv);
     size_t d = (size_t)en->h.head_dim, tile_q = (size_t)p->tile_q;
 
     int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS];
     int n_q = t->n * (en->h.n_head / en->h.n_kv);
-    const void *blocks[SPAN_BLOCKS];
-    struct kern_part part = {0, n_q, 0, KERN_SPAN, blocks, NULL};
+    const void *blocks[SPAN_BLOCKS], *next[SPAN_BLOCKS];
+    struct kern_part part = {0, n_q, 0, KERN_SPAN, blocks, next, 0};
+    if (engine_attend_readies(en, local))
+        for (int i = 0; i < t->n; i++)
+            engine_ready_head(st, t->row0 + i, kv);
     if (!wanted(st, t))
         return;
     gather_queries(en, t, kv, w->q);
     for (int s = 0; s < t->n_spans[local]; s++) {
-        if (s + 1 < t->n_spans[local])
-            part.next = first_block(st, t, kv, t->first[local] + s + 1);
-        else if (item + 1 < p->n_tiles * en->h.n_kv) {
-            const struct pass_tile *next = &p->tiles[(item + 1) % p->n_tiles];
-            part.next = first_block(st, next, (item + 1) / p->n_tiles, next->first[local]);
-        }
-        see(st, t, t->first[local] + s, lo, hi);
-        find_blocks(st, t, kv, t->first[local] + s, 0, SPAN_BLOCKS, blocks);
+        int span = t->first[local] + s;
+        part.n_next = s + 1 < t->n_spans[local]
+                          ? next_blocks(st, t, kv, span + 1, SPAN_BLOCKS, next)
+                          : first_blocks(st, item + 1, next);
+        see(st, t, span, lo, hi);
+        find_blocks(st, t, kv, span, 0, SPAN_BLOCKS, blocks);
         en->kern.attn_span[en->kv_kind](w->q, n_q, en->h.head_dim, &part, 1, lo, hi,
                                         en->h.attn_softcap, w->acc + (size_t)s * tile_q * d,
                                         w->max + (size_t)s * tile_q, w->sum + (size_t)s * tile_q);
@@ -267,9 +318,10 @@ static void attend_unit(const struct pass_stage *st, int item, struct pass_worke
     const int *members = p->members[local] + u->first;
     size_t group = (size_t)(en->h.n_head / en->h.n_kv), d = (size_t)en->h.head_dim;
     int lo[ENGINE_MAX_HEADS], hi[ENGINE_MAX_HEADS], n_wanted = 0;
-    const void *blocks[PASS_QROWS][SPAN_BLOCKS]; // of a member; those that all share in the first
-    struct kern_part parts[PASS_QROWS + 1];
+    // Of a member; those that all share stand in the first.
+    const void *blocks[PASS_QROWS][SPAN_BLOCKS], *next[SPAN_BLOCKS];
     int fork = u->shared * ENGINE_BLOCK, n_parts = 1;
+    struct kern_part parts[PASS_QROWS + 1] = {{0, 0, 0, fork, blocks[0], next, 0}};
 
     for (int i = 0; i < u->n; i++) {
         const struct pass_tile *t = &p->tiles[members[i]];
@@ -278,22 +330,19 @@ static void attend_unit(const struct pass_stage *st, int item, struct pass_worke
         see(st, t, u->span, lo + n_q, hi + n_q);
         if (fork < KERN_SPAN)
             blocks[i][u->shared] = NULL; // there may be none
-        find_blocks(st, t, kv, u->span, i ? u->shared : 0, SPAN_BLOCKS, blocks[i]);
-        if (fork < KERN_SPAN)
-            parts[n_parts++] = (struct kern_part){n_q, rows, fork, KERN_SPAN, blocks[i], NULL};
+        int end = find_blocks(st, t, kv, u->span, i ? u->shared : 0, SPAN_BLOCKS, blocks[i]);
+        if (fork < KERN_SPAN) {
+            parts[n_parts - 1].next = blocks[i] + u->shared;
+            parts[n_parts - 1].n_next = int_max(0, end - u->shared);
+            parts[n_parts++] = (struct kern_part){n_q, rows, fork, KERN_SPAN, blocks[i], next, 0};
+        }
         n_wanted += wanted(st, t);
         n_q += rows;
     }
     if (n_wanted == 0)
         return;
-    parts[0] = (struct kern_part){0, n_q, 0, fork, blocks[0], NULL};
-    for (int i = 0; i + 1 < n_parts; i++)
-        parts[i].next = parts[i + 1].blocks[fork / ENGINE_BLOCK];
-    if (item + 1 < engine_attend_items(en, local)) {
-        const struct pass_unit *next = &p->units[local][(item + 1) / en->h.n_kv];
-        parts[n_parts - 1].next = first_block(st, &p->tiles[p->members[local][next->first]],
-                                              (item + 1) % en->h.n_kv, next->span);
-    }
+    parts[0].n = n_q;
+    parts[n_parts - 1].n_next = first_blocks(st, item + 1, next);
     en->kern.attn_span[en->kv_kind](w->q, n_q, en->h.head_dim, parts, n_parts, lo, hi,
                                     en->h.attn_softcap, w->acc, w->max, w->sum);
     size_t from = 0;

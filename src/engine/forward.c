@@ -186,8 +186,7 @@ static void finish_head(const struct engine *en, const struct engine_layer *laye
     en->kern.rope(head, cos_row, sin_row, h->n_rot, (h->family->flags & FAMILY_NEOX) != 0);
 }
 
-/* One row, one KV head: its key and value go to the cache, its group of queries becomes ready. */
-static void run_head(const struct pass_stage *st, int r, int kv)
+void engine_ready_head(const struct pass_stage *st, int r, int kv)
 {
     const struct engine *en = st->en;
     const struct engine_hparams *h = &en->h;
@@ -223,7 +222,7 @@ void engine_run_heads(void *arg, int chunk, int worker)
     (void)worker;
     int to = int_min(st->n * n_kv, (chunk + 1) * st->per_chunk);
     for (int i = chunk * st->per_chunk; i < to; i++)
-        run_head(st, i / n_kv, i % n_kv);
+        engine_ready_head(st, i / n_kv, i % n_kv);
 }
 
 /* y += bias on the columns of the part. */

@@ -46,6 +46,7 @@ struct pass_worker {
 /* Rows of one sequence that attend together.  Index 0: in global layers, 1: in local ones. */
 struct pass_tile {
     int row0, n;
+    int seq0, n_seq;          // the tiles of its sequence: the first one, and how many
     int first[2], n_spans[2]; // spans that any of its rows sees
     int base[2];              // sum of n_spans of the tiles before
 };
@@ -79,6 +80,7 @@ struct engine_pass {
     int max_spans;         // of a sequence
     struct pass_tile *tiles;
     int n_tiles;
+    bool one_each;              // no sequence has two tiles
     bool split[2];              // spans are separate items: the units below
     struct pass_unit *units[2]; // [max_results]
     int n_units[2];
@@ -115,8 +117,13 @@ void engine_run_head(void *arg, int chunk, int worker);
 /* What a chunk of a multiplication reads first. */
 void engine_reads(void *arg, int chunk, struct kern_reads *out);
 
+/* One row and one KV head: its key and value go to the cache, its group of queries becomes ready.
+ */
+void engine_ready_head(const struct pass_stage *st, int row, int kv);
+
 /* Cuts the step's rows into attention tiles and decides whether spans are split. */
 void engine_tile_rows(struct engine *en);
+bool engine_attend_readies(const struct engine *en, bool local); // its items ready their heads
 int engine_attend_items(const struct engine *en, bool local);
 int engine_merge_items(const struct engine *en, bool local);
 

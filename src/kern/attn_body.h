@@ -66,51 +66,58 @@ struct group {
  * on its way and leaves them to the others. */
 enum source { HALVES, HALVES_KEPT, FLOATS };
 
-/* What few query rows wait for is memory: while they are scored against a block's keys, those of
- * the next are fetched, and its own values into the second-level cache. */
+/* What few query rows wait for is memory.  So with every four lines of keys that they read they ask
+ * for four of the keys that come next, and so with values: evenly, since the processor waits for
+ * free places when it has asked for too many, and of all blocks side by side, since it is faster at
+ * several streams than at the beginnings of many. */
+#define FETCH 4
 struct fetch {
-    const char *keys, *values; // NULL: none
+    const char *const *blocks;
+    int n, i;       // blocks; that of the next lines
+    size_t at, end; // offset of the next lines; where they end, a multiple of theirs
 };
 
-/* next: the block that is wanted after the last of these, or NULL. */
-INLINE struct fetch fetch_of(enum kern_kv kv, const void *const *blocks, const void *next, int tile,
-                             int to, int d)
+INLINE struct fetch fetch_of(enum kern_kv kv, const struct kern_part *part, int d, bool values)
 {
-    const void *values = value_at(kv, blocks, 16 * tile, d, 0);
-    if (tile % 2)
-        return (struct fetch){NULL, NULL};
-    if (tile / 2 < (to - 1) / 2)
-        next = blocks[tile / 2 + 1];
-    return (struct fetch){next ? next : values, values};
+    size_t bytes = (size_t)(KERN_KV_BLOCK * d * value_size(kv)), at = values ? bytes : 0;
+    return (struct fetch){.blocks = (const char *const *)part->next,
+                          .n = part->n_next,
+                          .at = at,
+                          .end = part->n_next ? at + bytes : at};
 }
 
-INLINE void fetch_line(struct fetch f, int i)
+INLINE void fetch_lines(struct fetch *f)
 {
-    if (f.keys) {
-        __builtin_prefetch(f.keys + 64 * i, 0, 3);
-        __builtin_prefetch(f.values + 64 * i, 0, 2);
+    if (f->at == f->end)
+        return;
+    const char *p = f->blocks[f->i] + f->at;
+    for (int i = 0; i < FETCH; i++)
+        __builtin_prefetch(p + 64 * i, 0, 3);
+    if (++f->i == f->n) {
+        f->i = 0;
+        f->at += 64 * FETCH;
     }
 }
 
 /* Scores of `rows` query rows against the key tiles [from, to) (and their neighbours up to a
- * multiple of `tiles`), `tiles` at a time.  after: see fetch_of.  floats: those of block from / 2,
- * unless HALVES. (Here and below one outer loop holds the others, because gcc keeps arrays in
- * registers only where loops over them are inner ones.) */
-INLINE void score(const float *q, int rows, int d, const void *const *blocks, const void *after,
+ * multiple of `tiles`), `tiles` at a time.  floats: those of block from / 2, unless HALVES.
+ * (Here and below one outer loop holds the others, because gcc keeps arrays in registers only where
+ * loops over them are inner ones.) */
+INLINE void score(const float *q, int rows, int d, const void *const *blocks, struct fetch *next,
                   enum source source, float *floats, int from, int to, int tiles,
                   float (*p)[KERN_SPAN])
 {
+    struct fetch f = source == HALVES ? *next : (struct fetch){0};
     for (int tile = from / tiles * tiles; tile < to; tile += tiles) {
         VEC s[GROUP][2 * PARTS]; // tiles <= 2, of one block
         const uint16_t *halves = key_tile(blocks, tile, d);
         float *kept = source == HALVES ? NULL : floats + tile % 2 * 16 * d;
-        const struct fetch next = fetch_of(KERN_KV_F16, blocks, after, tile, to, d);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 s[r][v] = vec_zero();
         for (int i = 0; i < d; i++) {
-            if (source == HALVES) // the values of a block, and its keys, are d lines
-                fetch_line(next, i);
+            if (source == HALVES && i % (2 * FETCH / tiles) == 0) // a tile's keys are d / 2 lines
+                fetch_lines(&f);
             for (int v = 0; v < tiles * PARTS; v++) {
                 int at = 16 * (v / PARTS * d + i) + v % PARTS * LANES;
                 VEC k = source == FLOATS ? vec_load(kept + at) : vec_half(halves + at);
@@ -124,24 +131,25 @@ INLINE void score(const float *q, int rows, int d, const void *const *blocks, co
             for (int v = 0; v < tiles * PARTS; v++)
                 vec_store(p[r] + 16 * tile + v * LANES, s[r][v]);
     }
+    if (source == HALVES)
+        *next = f;
 }
 
 /* Scores of coded query rows against key tiles of q8 blocks, as above. */
 INLINE void score_coded(const struct kern_q8_row *q, int rows, int d, const void *const *blocks,
-                        const void *after, int from, int to, int tiles, float (*p)[KERN_SPAN])
+                        struct fetch *next, int from, int to, int tiles, float (*p)[KERN_SPAN])
 {
     for (int tile = from / tiles * tiles; tile < to; tile += tiles) {
         IVEC s[GROUP][2 * PARTS];
         const uint8_t *block = blocks[tile / 2];
         const uint8_t *keys = block + (size_t)(tile % 2) * 16 * (size_t)d;
         const float *scales = kern_q8_scales(block, d) + tile % 2 * 16;
-        const struct fetch next = fetch_of(KERN_KV_Q8, blocks, after, tile, to, d);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < tiles * PARTS; v++)
                 s[r][v] = ivec_set1(Q_OFFSET ? -128 * q[r].sum : 0);
         for (int i = 0; i < d; i += 4) {
-            fetch_line(next, i / 2);
-            fetch_line(next, i / 2 + 1);
+            if (i % (4 * FETCH / tiles) == 0) // a tile's keys are d / 4 lines
+                fetch_lines(next);
             for (int v = 0; v < tiles * PARTS; v++) {
                 QKEY k = qkey_load(keys + 16 * (v / PARTS * d + i) + 4 * LANES * (v % PARTS));
                 for (int r = 0; r < rows; r++)
@@ -159,16 +167,16 @@ INLINE void score_coded(const struct kern_q8_row *q, int rows, int d, const void
 /* Tiles at once: as many as the registers hold. */
 #define SCORE_TILES(rows) ((rows) <= 2 ? 2 : TILES)
 #define SCORE(rows)                                                                                \
-    score(g->q, rows, d, blocks, after, HALVES, NULL, from, to, SCORE_TILES(rows), g->p)
+    score(g->q, rows, d, blocks, next, HALVES, NULL, from, to, SCORE_TILES(rows), g->p)
 #define SCORE_KEPT(rows)                                                                           \
     score(g->q, rows, d, blocks, NULL, HALVES_KEPT, floats, from, to, SCORE_TILES(rows), g->p)
 #define SCORE_FLOATS(rows)                                                                         \
     score(g->q, rows, d, blocks, NULL, FLOATS, floats, from, to, SCORE_TILES(rows), g->p)
 #define SCORE_CODED(rows)                                                                          \
-    score_coded(g->code, rows, d, blocks, after, from, to, SCORE_TILES(rows), g->p)
+    score_coded(g->code, rows, d, blocks, next, from, to, SCORE_TILES(rows), g->p)
 
 static void score_group(enum kern_kv kv, const struct group *g, int d, const void *const *blocks,
-                        const void *after)
+                        struct fetch *next)
 {
     int from = g->from / 16, to = (g->to + 15) / 16;
     if (kv == KERN_KV_Q8)
@@ -255,9 +263,10 @@ static void softmax(float (*p)[KERN_SPAN], int n, const int *lo, const int *hi, 
 /* acc [rows][d] += p times values over tokens [from, to), columns [at, end), n vectors at a time;
  * returns the first column left over. */
 INLINE int mix(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d, const void *const *blocks,
-               int from, int to, int at, int n, float *acc)
+               struct fetch *next, int from, int to, int at, int n, float *acc)
 {
-    const int size = value_size(kv);
+    const int size = value_size(kv), lines = int_max(1, n * LANES * size / 64);
+    struct fetch f = *next;
     for (; at + n * LANES <= d; at += n * LANES) {
         VEC s[GROUP][8];
         for (int r = 0; r < rows; r++)
@@ -266,17 +275,21 @@ INLINE int mix(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d, const vo
         for (int t = from; t < to;) {
             const char *value = value_at(kv, blocks, t, d, at);
             int end = block_end(t, to);
-            for (; t < end; t++, value += d * size)
+            for (; t < end; t++, value += d * size) {
+                if (t % int_max(1, FETCH / lines) == 0)
+                    fetch_lines(&f);
                 for (int v = 0; v < n; v++) {
                     VEC x = load_values(kv, value + v * LANES * size);
                     for (int r = 0; r < rows; r++)
                         s[r][v] = vec_fma(vec_set1(p[r][t]), x, s[r][v]);
                 }
+            }
         }
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < n; v++)
                 vec_store(acc + r * d + at + v * LANES, s[r][v]);
     }
+    *next = f;
     return at;
 }
 
@@ -295,13 +308,13 @@ static void mix_rest(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d,
 }
 
 INLINE void mix_rows(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d,
-                     const void *const *blocks, int from, int to, float *acc)
+                     const void *const *blocks, struct fetch *next, int from, int to, float *acc)
 {
     const int wide = rows == 1 ? 8 : rows == 2 ? 4 : rows <= 4 ? WIDE : 2;
     if (from >= to)
         return;
-    int at = mix(kv, p, rows, d, blocks, from, to, 0, wide, acc);
-    at = mix(kv, p, rows, d, blocks, from, to, at, 1, acc);
+    int at = mix(kv, p, rows, d, blocks, next, from, to, 0, wide, acc);
+    at = mix(kv, p, rows, d, blocks, next, from, to, at, 1, acc);
     mix_rest(kv, p, rows, d, blocks, from, to, at, acc);
 }
 
@@ -334,7 +347,7 @@ INLINE void mix_strip(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d,
             vec_store(acc + r * d + at + v * LANES, s[r][v]);
 }
 
-#define MIX(rows) mix_rows(kv, g->p, rows, d, blocks, g->all_from, g->all_to, g->acc)
+#define MIX(rows) mix_rows(kv, g->p, rows, d, blocks, next, g->all_from, g->all_to, g->acc)
 #define MIX_KEPT(rows)                                                                             \
     mix_strip(kv, g->p, rows, d, blocks, HALVES_KEPT, floats, from, to, at, n, g->acc)
 #define MIX_FLOATS(rows)                                                                           \
@@ -344,12 +357,14 @@ INLINE void mix_strip(enum kern_kv kv, float (*p)[KERN_SPAN], int rows, int d,
 INLINE void mix_alone(enum kern_kv kv, const struct group *g, int d, const void *const *blocks,
                       bool before)
 {
+    struct fetch none = {0};
     for (int r = 0; r < g->n; r++)
-        mix_rows(kv, g->p + r, 1, d, blocks, before ? g->lo[r] : g->all_to,
+        mix_rows(kv, g->p + r, 1, d, blocks, &none, before ? g->lo[r] : g->all_to,
                  before ? int_min(g->all_from, g->hi[r]) : g->hi[r], g->acc + r * d);
 }
 
-static void mix_group(enum kern_kv kv, const struct group *g, int d, const void *const *blocks)
+static void mix_group(enum kern_kv kv, const struct group *g, int d, const void *const *blocks,
+                      struct fetch *next)
 {
     BY_ROWS(g->n, MIX);
 }
@@ -416,7 +431,7 @@ struct batch {
 /* The rows of a batch that a part is of, in groups of about the same size. */
 struct groups {
     int n;
-    const void *const *blocks, *next;
+    const struct kern_part *part;
     int lo[BATCH], hi[BATCH]; // of the batch's rows, within the part
     struct group of[BATCH];
 };
@@ -427,8 +442,7 @@ static void make_groups(struct groups *out, const struct batch *b, const struct 
 {
     int row = int_max(part->row - row0, 0), end = int_min(part->row + part->n - row0, b->n);
     out->n = end > row ? (end - row + GROUP - 1) / GROUP : 0;
-    out->blocks = part->blocks;
-    out->next = part->next;
+    out->part = part;
     for (int r = row; r < end; r++) {
         out->lo[r] = int_max(b->lo[r], part->from);
         out->hi[r] = int_max(int_min(b->hi[r], part->to), out->lo[r]);
@@ -458,25 +472,29 @@ static void make_groups(struct groups *out, const struct batch *b, const struct 
     }
 }
 
-static void score_part(const struct batch *b, const struct groups *part)
+static void score_part(const struct batch *b, const struct groups *g)
 {
-    if (b->kv == KERN_KV_F16 && part->n > 1)
-        score_groups(part->of, part->n, b->d, part->blocks);
+    const void *const *blocks = g->part->blocks;
+    struct fetch next = fetch_of(b->kv, g->part, b->d, false);
+    if (b->kv == KERN_KV_F16 && g->n > 1)
+        score_groups(g->of, g->n, b->d, blocks);
     else
-        for (int i = 0; i < part->n; i++)
-            score_group(b->kv, &part->of[i], b->d, part->blocks, part->next);
+        for (int i = 0; i < g->n; i++)
+            score_group(b->kv, &g->of[i], b->d, blocks, &next);
 }
 
-INLINE void mix_part(enum kern_kv kv, const struct batch *b, const struct groups *part)
+INLINE void mix_part(enum kern_kv kv, const struct batch *b, const struct groups *g)
 {
-    for (int i = 0; i < part->n; i++)
-        mix_alone(kv, &part->of[i], b->d, part->blocks, true);
-    if (part->n > 1)
-        mix_groups(kv, part->of, part->n, b->d, part->blocks);
-    else if (part->n)
-        mix_group(kv, part->of, b->d, part->blocks);
-    for (int i = 0; i < part->n; i++)
-        mix_alone(kv, &part->of[i], b->d, part->blocks, false);
+    const void *const *blocks = g->part->blocks;
+    struct fetch next = fetch_of(kv, g->part, b->d, true);
+    for (int i = 0; i < g->n; i++)
+        mix_alone(kv, &g->of[i], b->d, blocks, true);
+    if (g->n > 1)
+        mix_groups(kv, g->of, g->n, b->d, blocks);
+    else if (g->n)
+        mix_group(kv, g->of, b->d, blocks, &next);
+    for (int i = 0; i < g->n; i++)
+        mix_alone(kv, &g->of[i], b->d, blocks, false);
 }
 
 /* n rows, each of which sees something. */
@@ -501,7 +519,7 @@ INLINE void attend(enum kern_kv kv, const float *q, int n, int d, const struct k
             make_groups(&part, &b, &parts[i], row0);
         for (const struct group *g = part.of; g < part.of + part.n && kv == KERN_KV_Q8; g++)
             for (int r = 0; r < g->n; r++)
-                scale_values(g->p[r], g->lo[r], g->hi[r], part.blocks, d);
+                scale_values(g->p[r], g->lo[r], g->hi[r], parts[i].blocks, d);
         mix_part(kv, &b, &part);
     }
 }

@@ -73,7 +73,8 @@ struct kern_part {
     int row, n;
     int from, to;
     const void *const *blocks; // of the whole span; those of other tokens are not read
-    const void *next;          // the block that is wanted after these, to be fetched, or NULL
+    const void *const *next;   // [n_next] blocks that are wanted after these, fetched meanwhile
+    int n_next;
 };
 
 struct kern {
