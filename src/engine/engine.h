@@ -92,6 +92,11 @@ struct engine_row {
 MUST_CHECK bool engine_step(struct engine *en, const struct engine_row *rows, int n_rows,
                             const float **logits, const _Atomic bool *cancel, struct err *e);
 
+/* Of those logits the greatest of every KERN_LOGITS, a NaN counting as -infinity: [rows that wanted
+ * them][(n_vocab + 63) / 64]; NULL when all of them wanted `only` some.  Borrowed until the next
+ * step. */
+const float *engine_block_max(const struct engine *en);
+
 /* The arithmetic it runs on, for what works on its logits; borrowed. */
 struct kern;
 const struct kern *engine_kern(const struct engine *en);

@@ -5,6 +5,7 @@
 #include "kern/kern.h"
 #include "test.h"
 
+#include <math.h>
 #include <stdatomic.h>
 
 static enum engine_kv_kind kv_kind; // of the engines that tests open
@@ -145,6 +146,21 @@ static bool same_logits(const float *got, const float *want, size_t n, const uin
     return true;
 }
 
+/* must: they have to be there. */
+static void check_block_max(const float *max, const float *logits, int n, size_t n_vocab, bool must)
+{
+    const size_t blocks = (n_vocab + KERN_LOGITS - 1) / KERN_LOGITS;
+    if (must)
+        assert_non_null(max);
+    for (size_t i = 0; max && i < (size_t)n * blocks; i++) {
+        const float *row = logits + i / blocks * n_vocab;
+        float top = -INFINITY;
+        for (size_t k = i % blocks * KERN_LOGITS; k < n_vocab && k / KERN_LOGITS == i % blocks; k++)
+            top = row[k] > top ? row[k] : top;
+        assert_true(max[i] == top);
+    }
+}
+
 /* One step of random rows of random talks; every wanted row must have the wanted bits. */
 static void mixed_step(struct engine *en, struct talk *talks, int n, int max_rows, uint64_t *rnd)
 {
@@ -184,6 +200,7 @@ static void mixed_step(struct engine *en, struct talk *talks, int n, int max_row
     assert_true(engine_step(en, rows, n_rows, &out, NULL, &e));
     for (int i = 0; i < n_out; i++)
         assert_true(same_logits(out + (size_t)i * n_vocab, want[i], n_vocab, only[i]));
+    check_block_max(engine_block_max(en), out, n_out, n_vocab, n_out > 0 && !masks);
 }
 
 static bool all_done(const struct talk *talks, int n)

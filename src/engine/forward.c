@@ -108,8 +108,9 @@ static struct part part_of(const struct pass_stage *st, int chunk)
     int rows = (st->n + st->tiles - 1) / st->tiles;
     struct part c = {.row = int_min(st->n, tile * rows)};
     c.n = int_min(rows, st->n - c.row);
-    c.from = (int)((long long)st->n_panels * group / st->groups);
-    c.to = (int)((long long)st->n_panels * (group + 1) / st->groups);
+    long long units = (st->n_panels + st->together - 1) / st->together;
+    c.from = (int)(units * group / st->groups) * st->together;
+    c.to = int_min(st->n_panels, (int)(units * (group + 1) / st->groups) * st->together);
     return c;
 }
 
@@ -347,6 +348,26 @@ static void head_part(const struct pass_stage *st, const struct part *c, int wor
     }
 }
 
+/* The greatest of every block of logits that the part stands for; it begins with a block. */
+static void block_maxima(const struct pass_stage *st, const struct part *c)
+{
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    const int n_vocab = en->h.n_vocab, at = c->from * KERN_PANEL;
+    const int n = int_min(c->to * KERN_PANEL, n_vocab) - at, whole = n / KERN_LOGITS;
+    for (int i = c->row; i < c->row + c->n; i++) {
+        const float *z = p->logits + (size_t)i * (size_t)n_vocab + at;
+        float *max = p->block_max + (size_t)i * (size_t)p->logit_blocks + at / KERN_LOGITS;
+        en->kern.block_max(z, whole, max);
+        if (n % KERN_LOGITS == 0)
+            continue;
+        float last[KERN_LOGITS];
+        for (int j = 0; j < KERN_LOGITS; j++)
+            last[j] = KERN_LOGITS * whole + j < n ? z[KERN_LOGITS * whole + j] : -INFINITY;
+        en->kern.block_max(last, 1, max + whole);
+    }
+}
+
 void engine_run_head(void *arg, int chunk, int worker)
 {
     const struct pass_stage *st = arg;
@@ -354,6 +375,7 @@ void engine_run_head(void *arg, int chunk, int worker)
     struct part c = part_of(st, chunk);
     if (p->n_head < 0) {
         head_part(st, &c, worker);
+        block_maxima(st, &c);
         return;
     }
     for (int i = c.from, to; i < c.to; i = to) { // runs of neighbours

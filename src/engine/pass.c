@@ -101,6 +101,7 @@ static void carve_pass(struct carve *c, struct engine *en)
         if (acts & 1u << a)
             p->act[a] = carve(c, rows, act_row(h, (enum kern_act)a));
     p->logits = carve(c, (size_t)en->conf.max_logits * (size_t)h->n_vocab, sizeof(float));
+    p->block_max = carve(c, (size_t)en->conf.max_logits * (size_t)p->logit_blocks, sizeof(float));
     p->sp_acc = carve(c, results * q * d, sizeof(float));
     p->sp_max = carve(c, results * q, sizeof(float));
     p->sp_sum = carve(c, results * q, sizeof(float));
@@ -128,6 +129,7 @@ static void set_sizes(struct engine *en)
     p->ld_att = padded(h->n_head * h->head_dim);
     p->ld_ff = padded(h->n_ff);
     p->ld_rot = padded(h->n_rot / 2);
+    p->logit_blocks = (h->n_vocab + KERN_LOGITS - 1) / KERN_LOGITS;
     p->tile_rows = int_max(1, PASS_QROWS / group);
     p->tile_q = p->tile_rows * group;
     // A sequence may be as long as the KV memory.
@@ -143,7 +145,7 @@ static struct pass_stage *add_phase(struct engine *en, void (*run)(void *, int, 
 {
     struct engine_pass *p = en->pass;
     struct pass_stage *st = &p->stages[p->n_phases];
-    *st = (struct pass_stage){.en = en, .il = il, .in = in, .groups = 1, .tiles = 1};
+    *st = (struct pass_stage){.en = en, .il = il, .in = in, .groups = 1, .tiles = 1, .together = 1};
     if (il < en->h.n_layer)
         st->layer = &en->w.layers[il];
     p->phases[p->n_phases++] = (struct kern_phase){.run = run, .arg = st};
@@ -268,7 +270,8 @@ static int cut_matrix(struct pass_stage *st, int n_threads)
         return 0;
     int tile = int_max(TILE_MIN, TILE_BYTES / st->cols / KERN_PANEL * KERN_PANEL);
     st->tiles = (st->n + tile - 1) / tile;
-    st->groups = int_min(st->n_panels, n_threads * CHUNKS_A_CPU);
+    int units = (st->n_panels + st->together - 1) / st->together;
+    st->groups = int_min(units, n_threads * CHUNKS_A_CPU);
     return st->groups * st->tiles;
 }
 
@@ -298,8 +301,10 @@ static int chunks_of(struct engine *en, const struct kern_phase *phase, struct p
         return st->n <= PASS_FEW ? 0 : runs_of(st, st->n, n_threads);
     if (phase->run == engine_run_post_attn || phase->run == engine_run_post_ffn)
         return runs_of(st, st->n, n_threads);
-    if (phase->run == engine_run_head)
+    if (phase->run == engine_run_head) {
         st->n_panels = p->n_head >= 0 ? p->n_head : en->w.head.n_panels;
+        st->together = p->n_head >= 0 ? 1 : KERN_LOGITS / KERN_PANEL;
+    }
     return st->n_panels ? cut_matrix(st, n_threads) : 0;
 }
 
@@ -369,4 +374,9 @@ bool engine_step(struct engine *en, const struct engine_row *rows, int n_rows, c
         return err_set(e, ERR_CANCELED, "the step was canceled");
     *logits = p->logits;
     return true;
+}
+
+const float *engine_block_max(const struct engine *en)
+{
+    return en->pass->n_head < 0 ? en->pass->block_max : NULL;
 }

@@ -31,7 +31,8 @@ struct pass_stage {
     // of the step:
     int n;             // rows
     int groups, tiles; // chunks = groups of panels x tiles of rows
-    int n_panels;      // all matrices of the stage
+    int n_panels;      // all matrices of the stage,
+    int together;      // so many of which no two chunks share
     int per_chunk;     // items, where chunks are runs of items
 };
 
@@ -72,6 +73,8 @@ struct engine_pass {
     int ld_embd, ld_qkv, ld_att, ld_ff, ld_rot;
     unsigned char *act[PASS_ACTS]; // coded rows, shared; NULL if never wanted
     float *logits;                 // [max_logits][n_vocab]
+    float *block_max;              // [max_logits][logit_blocks]
+    int logit_blocks;              // of KERN_LOGITS
     double *freq[2];               // [n_rot/2]
     float magnitude[2];
     struct pass_worker *workers;

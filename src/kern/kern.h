@@ -19,6 +19,7 @@
 #define KERN_KV_BLOCK 32  // tokens of a KV block
 #define KERN_HEAD_MAX 512 // largest head dimension
 #define KERN_SPAN     256 // tokens of an attention span; spans begin at multiples of this
+#define KERN_LOGITS   64  // logits of a block
 
 /* How activations are coded for a weight type.  Codes are -127..127, symmetric. */
 enum kern_act {
@@ -105,9 +106,9 @@ struct kern {
 
     void (*add)(float *x, const float *y, int n); // x += y
 
-    /* Logits in blocks of 64, none a NaN.  max[b]: the greatest of block b.  exp64: e[i] =
-     * exp((x[i] - top) * scale) of one block; returns their sum, in 16 lanes, summed as in
-     * rms_norm. */
+    /* Logits in blocks of KERN_LOGITS.  max[b]: the greatest of block b, a NaN counting as
+     * -infinity.  exp64, of no NaN: e[i] = exp((x[i] - top) * scale) of one block; returns their
+     * sum, in 16 lanes, summed as in rms_norm. */
     void (*block_max)(const float *x, int n_blocks, float *max);
     float (*exp64)(const float *x, float top, float scale, float *e);
 

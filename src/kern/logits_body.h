@@ -3,9 +3,9 @@
 static void block_max(const float *x, int n_blocks, float *max)
 {
     for (int b = 0; b < n_blocks; b++, x += 64) {
-        VEC m = vec_load(x);
+        VEC m = vec_set1(-INFINITY);
         float lane[LANES];
-        for (int i = LANES; i < 64; i += LANES)
+        for (int i = 0; i < 64; i += LANES)
             m = vec_max(vec_load(x + i), m);
         vec_store(lane, m);
         for (int step = LANES / 2; step; step /= 2)

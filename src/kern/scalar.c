@@ -121,8 +121,8 @@ static void add(float *x, const float *y, int n)
 static void block_max(const float *x, int n_blocks, float *max)
 {
     for (int b = 0; b < n_blocks; b++, x += 64) {
-        max[b] = x[0];
-        for (int i = 1; i < 64; i++)
+        max[b] = -INFINITY;
+        for (int i = 0; i < 64; i++)
             max[b] = x[i] > max[b] ? x[i] : max[b];
     }
 }

@@ -27,7 +27,7 @@ double sample_total(struct sample_scratch *s, const struct sample_mass *m)
     double sum = 0;
     for (int b = 0; b < sample_blocks(m->n); b++)
         if (distance(m, s->max[b]) < REACH)
-            sum += (double)s->kern.exp64(s->z + (size_t)b * SAMPLE_BLOCK, m->top, m->scale, e);
+            sum += (double)s->kern.exp64(sample_block(s, b), m->top, m->scale, e);
     return sum;
 }
 
@@ -36,9 +36,9 @@ static void fill(struct sample_scratch *s, const struct sample_mass *m)
     float e[SAMPLE_BLOCK];
     memset(s->mass, 0, (SAMPLE_BUCKETS + 1) * sizeof *s->mass);
     for (int b = 0; b < sample_blocks(m->n); b++) {
-        const float *z = s->z + (size_t)b * SAMPLE_BLOCK;
         if (distance(m, s->max[b]) >= REACH)
             continue;
+        const float *z = sample_block(s, b);
         s->kern.exp64(z, m->top, m->scale, e);
         int at[SAMPLE_BLOCK];
         for (int i = 0; i < SAMPLE_BLOCK; i++) // -inf becomes the last, where it adds nothing
@@ -56,9 +56,9 @@ static int members(struct sample_scratch *s, const struct sample_mass *m, int bu
     float low = m->top - ((float)bucket + 1.1f) * width;
     float high = m->top - ((float)bucket - 0.1f) * width;
     for (int b = 0; b < sample_blocks(m->n); b++) {
-        const float *z = s->z + (size_t)b * SAMPLE_BLOCK;
         if (s->max[b] < low)
             continue;
+        const float *z = sample_block(s, b);
         for (int i = 0; i < SAMPLE_BLOCK; i++)
             if (z[i] >= low && z[i] <= high && bucket_of(m, z[i]) == bucket)
                 s->c[n++] = (struct sample_cand){z[i], b * SAMPLE_BLOCK + i};

@@ -3,17 +3,18 @@
 
 #include <math.h>
 
-/* The n_top greatest of s->z into top; blocks whose maximum is too low are not looked at. */
-static int greatest(const struct sample_scratch *s, int n_vocab, struct sample_logprob *top,
-                    int n_top)
+/* The n_top greatest of the working logits into top; blocks whose maximum is too low are not looked
+ * at. */
+static int greatest(struct sample_scratch *s, int n_vocab, struct sample_logprob *top, int n_top)
 {
     int n = 0;
     for (int b = 0; b < sample_blocks(n_vocab) && n_top > 0; b++) {
         if (n == n_top && !(s->max[b] > top[n - 1].logprob))
             continue;
+        const float *block = sample_block(s, b);
         int end = int_min(n_vocab, (b + 1) * SAMPLE_BLOCK);
         for (int i = b * SAMPLE_BLOCK; i < end; i++) {
-            float z = s->z[i];
+            float z = block[i % SAMPLE_BLOCK];
             if (n == n_top && !(z > top[n - 1].logprob))
                 continue;
             int at = n < n_top ? n++ : n - 1;
@@ -25,14 +26,12 @@ static int greatest(const struct sample_scratch *s, int n_vocab, struct sample_l
     return n;
 }
 
-float sample_logprobs(struct sample_scratch *s, const float *logits, int n_vocab, int32_t id,
+float sample_logprobs(struct sample_scratch *s, const struct sample_input *in, int32_t id,
                       struct sample_logprob *top, int n_top)
 {
-    sample_copy(s, logits, n_vocab);
-    s->kern.block_max(s->z, sample_blocks(n_vocab), s->max);
-    float max = -INFINITY;
-    for (int b = 0; b < sample_blocks(n_vocab); b++)
-        max = s->max[b] > max ? s->max[b] : max;
+    const int n_vocab = in->n_vocab;
+    float max = sample_begin(
+        s, &(struct sample_input){.logits = in->logits, .max = in->max, .n_vocab = n_vocab});
     bool none = max == -INFINITY || max == INFINITY; // no distribution to speak of
     double log_sum =
         none ? 0
@@ -40,7 +39,7 @@ float sample_logprobs(struct sample_scratch *s, const float *logits, int n_vocab
     int n = greatest(s, n_vocab, top, n_top);
     float own = 0;
     for (int i = 0; i <= n; i++) {
-        float z = i < n ? top[i].logprob : s->z[id];
+        float z = i < n ? top[i].logprob : sample_block(s, id / SAMPLE_BLOCK)[id % SAMPLE_BLOCK];
         double p = none ? (z == max && z > 0 ? 0 : -INFINITY) : (double)z - (double)max - log_sum;
         own = p > (double)SAMPLE_LOGPROB_NONE ? (float)p : SAMPLE_LOGPROB_NONE;
         if (i < n)

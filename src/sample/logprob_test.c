@@ -30,7 +30,8 @@ static void sample_logprobs_are_log_softmax(void **state)
             sum += z[i] >= -INFINITY ? exp((double)z[i] - max) : 0;
         int32_t id = (int32_t)(test_random(&rng) % (uint64_t)n);
         struct sample_logprob top[TOP];
-        float got = sample_logprobs(s, z, n, id, top, n_top);
+        struct sample_input in = {.logits = z, .n_vocab = n};
+        float got = sample_logprobs(s, &in, id, top, n_top);
         for (int i = 0; i < n; i++) // as it counts
             clean[i] = z[i] >= -INFINITY ? z[i] : -INFINITY;
         if (sum == 0 || !(z[id] > -INFINITY)) {
@@ -75,7 +76,8 @@ static void sample_logprobs_never_say_infinity(void **state)
     struct sample_scratch *s = sample_scratch_new(3, NULL);
     for (size_t r = 0; r < COUNT(rows); r++) {
         struct sample_logprob top[3];
-        assert_true(sample_logprobs(s, rows[r].z, 3, rows[r].id, top, 3) == rows[r].want);
+        struct sample_input in = {.logits = rows[r].z, .n_vocab = 3};
+        assert_true(sample_logprobs(s, &in, rows[r].id, top, 3) == rows[r].want);
         for (int k = 0; k < 3; k++)
             assert_true(isfinite(top[k].logprob) && top[k].logprob <= 0);
     }

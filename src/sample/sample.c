@@ -1,11 +1,11 @@
 /* sample/sample.c - the chain of sample.h.
  *
  * Sorting a whole vocabulary for each token costs more than a small model's forward pass.  So the
- * working copy of the logits carries the maximum of each block of 64; the k-th largest block
- * maximum is a valid lower bound for the k-th largest logit, and only blocks that reach it are
- * looked at.  Candidates are sorted in growing prefixes until the mass that top_p or the draw asks
- * for is reached, which is nearly always in the first; where it is not, the token is found by its
- * mass (bucket.c). */
+ * logits come with the maximum of each block of 64; the k-th largest block maximum is a valid lower
+ * bound for the k-th largest logit, and only blocks that reach it are copied and looked at.
+ * Candidates are sorted in growing prefixes until the mass that top_p or the draw asks for is
+ * reached, which is nearly always in the first; where it is not, the token is found by its mass
+ * (bucket.c). */
 #include "sample/sample_int.h"
 
 #include "base/mem.h"
@@ -39,6 +39,7 @@ struct sample_scratch *sample_scratch_new(int n_vocab, const struct kern *k)
         kern_init(&s->kern, 0);
     s->cap = n_vocab;
     s->z = mem_alloc(blocks * BLOCK * sizeof *s->z);
+    s->here = mem_calloc(blocks, sizeof *s->here);
     s->max = mem_alloc(blocks * sizeof *s->max);
     s->pick = mem_alloc(blocks * sizeof *s->pick);
     s->c = mem_alloc((size_t)n_vocab * sizeof *s->c);
@@ -53,7 +54,8 @@ size_t sample_scratch_bytes(int n_vocab)
 {
     const struct sample_scratch *s = NULL; // for the sizes alone
     size_t blocks = (size_t)blocks_of(n_vocab), n = (size_t)n_vocab;
-    return sizeof *s + blocks * (BLOCK * sizeof *s->z + sizeof *s->max + sizeof *s->pick) +
+    return sizeof *s +
+           blocks * (BLOCK * sizeof *s->z + sizeof *s->here + sizeof *s->max + sizeof *s->pick) +
            n * (sizeof *s->c + sizeof *s->c2 + sizeof *s->count + sizeof *s->mark) +
            (SAMPLE_BUCKETS + 1) * sizeof *s->mass;
 }
@@ -63,6 +65,7 @@ void sample_scratch_free(struct sample_scratch *s)
     if (!s)
         return;
     mem_free(s->z);
+    mem_free(s->here);
     mem_free(s->max);
     mem_free(s->pick);
     mem_free(s->c);
@@ -73,31 +76,73 @@ void sample_scratch_free(struct sample_scratch *s)
     mem_free(s);
 }
 
-void sample_copy(struct sample_scratch *s, const float *logits, int n)
+/* Into block b: those of the draw's logits that the mask leaves, which may be NULL.  What stands
+ * behind its zero bits may be anything. */
+static void copy(struct sample_scratch *s, int b, const uint64_t *mask)
 {
-    int i = 0;
-    for (; i + BLOCK <= n; i += BLOCK) { // of a known length, for the compiler's vectors
-        float *z = s->z + i;
-        const float *from = logits + i;
-        for (int l = 0; l < BLOCK; l++)
-            z[l] = from[l] >= -INFINITY ? from[l] : -INFINITY;
-    }
-    for (; i < blocks_of(n) * BLOCK; i++)
-        s->z[i] = i < n && logits[i] >= -INFINITY ? logits[i] : -INFINITY;
+    float *z = s->z + (size_t)b * BLOCK;
+    const float *from = s->logits + (size_t)b * BLOCK;
+    const int n = int_min(BLOCK, s->n - b * BLOCK);
+    if (n == BLOCK && !mask) // of a known length, for the compiler's vectors
+        for (int i = 0; i < BLOCK; i++)
+            z[i] = from[i] >= -INFINITY ? from[i] : -INFINITY;
+    else
+        for (int i = 0; i < BLOCK; i++) {
+            bool in = i < n && (!mask || mask[b] >> i & 1);
+            z[i] = in && from[i] >= -INFINITY ? from[i] : -INFINITY;
+        }
+    s->here[b] = s->draw;
 }
 
-/* The same for what the mask leaves; logits behind zero bits may be anything. */
-static void copy_masked(struct sample_scratch *s, const float *logits, const uint64_t *mask, int n)
+const float *sample_block(struct sample_scratch *s, int b)
 {
-    for (int b = 0; b < blocks_of(n); b++) {
-        float *z = s->z + (size_t)b * BLOCK;
-        const float *from = logits + (size_t)b * BLOCK;
-        int m = int_min(BLOCK, n - b * BLOCK);
-        for (int i = 0; i < BLOCK; i++)
-            z[i] = -INFINITY;
-        for (int i = 0; mask[b] && i < m; i++)
-            z[i] = mask[b] >> i & 1 && from[i] >= -INFINITY ? from[i] : -INFINITY;
+    if (s->here[b] != s->draw)
+        copy(s, b, NULL);
+    return s->z + (size_t)b * BLOCK;
+}
+
+static float greatest_of(const struct sample_scratch *s)
+{
+    float top = -INFINITY;
+    for (int b = 0; b < blocks_of(s->n); b++)
+        top = s->max[b] > top ? s->max[b] : top;
+    return top;
+}
+
+float sample_begin(struct sample_scratch *s, const struct sample_input *in)
+{
+    const int blocks = blocks_of(in->n_vocab), whole = in->n_vocab / BLOCK;
+    s->logits = in->logits;
+    s->n = in->n_vocab;
+    if (++s->draw == 0) { // wrapped: no stale block may look fresh
+        memset(s->here, 0, (size_t)blocks_of(s->cap) * sizeof *s->here);
+        s->draw = 1;
     }
+    if (in->mask) {
+        for (int b = 0; b < blocks; b++)
+            copy(s, b, in->mask);
+        s->kern.block_max(s->z, blocks, s->max);
+    } else if (in->max) {
+        memcpy(s->max, in->max, (size_t)blocks * sizeof *s->max);
+    } else {
+        s->kern.block_max(in->logits, whole, s->max);
+        if (whole < blocks)
+            s->kern.block_max(sample_block(s, whole), 1, &s->max[whole]);
+    }
+    return greatest_of(s);
+}
+
+/* A working logit, and another one in its place. */
+static float get(struct sample_scratch *s, int32_t id)
+{
+    return sample_block(s, id / BLOCK)[id % BLOCK];
+}
+
+static void put(struct sample_scratch *s, int32_t id, float z)
+{
+    const float *block = sample_block(s, id / BLOCK);
+    s->z[id] = z;
+    s->kern.block_max(block, 1, &s->max[id / BLOCK]);
 }
 
 static void touch(struct sample_scratch *s, int32_t id, int32_t add)
@@ -112,11 +157,11 @@ static void touch(struct sample_scratch *s, int32_t id, int32_t add)
 /* Repetition once for each id seen at all, frequency and presence by its count in the output. */
 static void penalise(struct sample_scratch *s, const struct sample_params *p, int32_t id)
 {
-    float z = s->z[id];
+    float z = get(s, id);
     z = z > 0 ? z / p->repetition_penalty : z * p->repetition_penalty;
     if (s->count[id] > 0)
         z -= p->frequency_penalty * (float)s->count[id] + p->presence_penalty;
-    s->z[id] = z;
+    put(s, id, z);
     s->mark[id] = s->epoch - 1; // done: an id that stands twice is penalised once
 }
 
@@ -159,7 +204,7 @@ static int32_t token_at(const struct sample_input *in, size_t i)
 static void ban(struct sample_scratch *s, const struct sample_input *in, int32_t id)
 {
     if (valid_id(in, id))
-        s->z[id] = -INFINITY;
+        put(s, id, -INFINITY);
 }
 
 static void ban_phrases(struct sample_scratch *s, const struct sample_params *p,
@@ -189,42 +234,30 @@ static void ban_repeats(struct sample_scratch *s, const struct sample_params *p,
     }
 }
 
-static void adjust(struct sample_scratch *s, const struct sample_params *p,
-                   const struct sample_input *in)
+/* The working logits of a draw; returns the greatest. */
+static float adjust(struct sample_scratch *s, const struct sample_params *p,
+                    const struct sample_input *in)
 {
-    if (in->mask)
-        copy_masked(s, in->logits, in->mask, in->n_vocab);
-    else
-        sample_copy(s, in->logits, in->n_vocab);
+    (void)sample_begin(s, in);
     ban_phrases(s, p, in);
     ban_repeats(s, p, in);
     for (int i = 0; i < p->n_bias; i++)
         if (valid_id(in, p->bias[i].id))
-            s->z[p->bias[i].id] += p->bias[i].bias;
+            put(s, p->bias[i].id, get(s, p->bias[i].id) + p->bias[i].bias);
     for (size_t i = 0; in->ban_ends && i < in->n_ends; i++)
-        if (valid_id(in, in->ends[i]))
-            s->z[in->ends[i]] = -INFINITY;
+        ban(s, in, in->ends[i]);
     apply_penalties(s, p, in);
+    return greatest_of(s);
 }
 
-/* Fills the block maxima; returns the maximum of all. */
-static float block_maxima(struct sample_scratch *s, int n)
-{
-    float top = -INFINITY;
-    s->kern.block_max(s->z, blocks_of(n), s->max);
-    for (int b = 0; b < blocks_of(n); b++)
-        top = s->max[b] > top ? s->max[b] : top;
-    return top;
-}
-
-static int32_t highest(const struct sample_scratch *s, int n, float top)
+static int32_t highest(struct sample_scratch *s, int n, float top)
 {
     if (top == -INFINITY)
         return -1;
     for (int b = 0; b < blocks_of(n); b++)
         if (s->max[b] == top)
             for (int i = b * BLOCK;; i++)
-                if (s->z[i] == top)
+                if (get(s, i) == top)
                     return i;
     return -1;
 }
@@ -236,10 +269,10 @@ static int gather(struct sample_scratch *s, int n, float low)
     for (int b = 0; b < blocks_of(n); b++) {
         if (s->max[b] < low || s->max[b] == -INFINITY)
             continue;
-        int end = int_min(n, (b + 1) * BLOCK);
-        for (int i = b * BLOCK; i < end; i++)
-            if (s->z[i] >= low && s->z[i] > -INFINITY)
-                s->c[k++] = (struct sample_cand){s->z[i], i};
+        const float *z = sample_block(s, b);
+        for (int i = 0; i < BLOCK; i++)
+            if (z[i] >= low && z[i] > -INFINITY)
+                s->c[k++] = (struct sample_cand){z[i], b * BLOCK + i};
     }
     sample_sort(s, k);
     return k;
@@ -418,8 +451,7 @@ int32_t sample_token(struct sample_scratch *s, const struct sample_params *p,
                      const struct sample_input *in)
 {
     assert(in->n_vocab <= s->cap);
-    adjust(s, p, in);
-    float top = block_maxima(s, in->n_vocab);
+    float top = adjust(s, p, in);
     if (is_greedy(p) || top == -INFINITY || top == INFINITY)
         return highest(s, in->n_vocab, top);
 
@@ -448,8 +480,7 @@ int sample_distribution(struct sample_scratch *s, const struct sample_params *p,
                         const struct sample_input *in, bool xtc, int32_t *ids, float *probs,
                         int cap)
 {
-    adjust(s, p, in);
-    float top = block_maxima(s, in->n_vocab);
+    float top = adjust(s, p, in);
     if (top == -INFINITY)
         return 0;
     if (is_greedy(p)) {

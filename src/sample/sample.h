@@ -49,6 +49,8 @@ struct sample_params sample_params_default(void);
 
 struct sample_input {
     const float *logits; // [n_vocab]; not changed
+    const float *max; // [(n_vocab + 63) / 64] the greatest of every 64 of them, a NaN counting as
+                      // -infinity; NULL: they are found
     int n_vocab;
     const int32_t *prompt; // [n_prompt]
     size_t n_prompt;
@@ -80,8 +82,8 @@ struct sample_logprob {
 };
 
 /* The log-probability of `id`, and in top the n_top most likely tokens, most likely first, ties to
- * the lower id.  n_top <= n_vocab. */
-float sample_logprobs(struct sample_scratch *s, const float *logits, int n_vocab, int32_t id,
+ * the lower id.  n_top <= n_vocab.  Of `in` logits, max and n_vocab are read. */
+float sample_logprobs(struct sample_scratch *s, const struct sample_input *in, int32_t id,
                       struct sample_logprob *top, int n_top);
 
 /* The distribution that sample_token would draw from, for tests: up to `cap` survivors in

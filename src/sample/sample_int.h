@@ -6,7 +6,7 @@
 
 #include "kern/kern.h"
 
-#define SAMPLE_BLOCK 64
+#define SAMPLE_BLOCK KERN_LOGITS
 
 struct sample_cand {
     float z; // scaled by temperature
@@ -16,8 +16,12 @@ struct sample_cand {
 struct sample_scratch {
     struct kern kern;
     int cap;                    // vocabulary it was made for
-    float *z;                   // [blocks][SAMPLE_BLOCK] working logits, -inf behind the end
-    float *max;                 // [blocks]
+    const float *logits;        // of the draw,
+    int n;                      // so many
+    float *z;                   // [blocks][SAMPLE_BLOCK] working logits, see sample_block
+    uint32_t *here;             // [blocks] == draw: the block is in z
+    uint32_t draw;              // counts
+    float *max;                 // [blocks] of the working logits
     float *pick;                // [blocks] copy for selection
     struct sample_cand *c, *c2; // [cap] candidates, sorted descending; room to sort in
     int32_t *count;             // [cap] how often in the output; valid where mark says so
@@ -31,8 +35,11 @@ static inline int sample_blocks(int n)
     return (n + SAMPLE_BLOCK - 1) / SAMPLE_BLOCK;
 }
 
-/* Logits with NaN as -inf into s->z, and -inf behind the end. */
-void sample_copy(struct sample_scratch *s, const float *logits, int n);
+/* Begins to work on the input's logits, or on those that its mask leaves.  Returns the greatest. */
+float sample_begin(struct sample_scratch *s, const struct sample_input *in);
+/* Block b of the working logits, a NaN being -inf, and -inf behind the end; copied when first asked
+ * for, as most are never looked at. */
+const float *sample_block(struct sample_scratch *s, int b);
 
 /* sort.c */
 /* Descending by z, ties in the order they stand in. */

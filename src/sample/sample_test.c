@@ -269,6 +269,51 @@ static void sample_finds_tokens_by_their_mass(void **state)
     sample_scratch_free(s);
 }
 
+/* Maxima that come with the logits change nothing, whatever the settings. */
+static void sample_takes_maxima_as_given(void **state)
+{
+    enum { N = 1000, BLOCKS = (N + 63) / 64 };
+    (void)state;
+    uint64_t rng = 47;
+    float z[N], max[BLOCKS];
+    static const int32_t ends[] = {7, 70, 700}, words[] = {3, 3, 900, 64, 3};
+    struct sample_scratch *s = sample_scratch_new(N, NULL);
+    for (int round = 0; round < 2000; round++) {
+        struct sample_params p = sample_params_default();
+        struct sample_bias bias[2] = {{(int32_t)(test_random(&rng) % N), 20}, {64, -20}};
+        for (int b = 0; b < BLOCKS; b++)
+            max[b] = -INFINITY;
+        for (int i = 0; i < N; i++) {
+            z[i] = test_random(&rng) % 50 ? random_logit(&rng) : round % 2 ? NAN : -INFINITY;
+            max[i / 64] = z[i] > max[i / 64] ? z[i] : max[i / 64];
+        }
+        p.temperature = round % 5 ? 1.2f : 0;
+        p.top_k = round % 3 ? 0 : 20;
+        p.top_p = round % 4 ? 1 : .8f;
+        p.min_p = round % 7 ? 0 : .05f;
+        p.repetition_penalty = round % 6 ? 1 : 1.5f;
+        p.frequency_penalty = round % 9 ? 0 : 2;
+        p.bias = bias;
+        p.n_bias = round % 2 ? 2 : 0;
+        p.seed = (uint64_t)round;
+        struct sample_input in = input_of(z, N);
+        in.prompt = in.output = words;
+        in.n_prompt = in.n_output = COUNT(words);
+        in.ends = ends;
+        in.n_ends = COUNT(ends);
+        in.ban_ends = round % 2;
+        int32_t id = sample_token(s, &p, &in);
+        struct sample_logprob top[5], got[5];
+        float logprob = sample_logprobs(s, &in, id, top, 5);
+        in.max = max;
+        assert_int_equal(sample_token(s, &p, &in), id);
+        assert_true(sample_logprobs(s, &in, id, got, 5) == logprob);
+        for (int i = 0; i < 5; i++)
+            assert_true(got[i].id == top[i].id && got[i].logprob == top[i].logprob);
+    }
+    sample_scratch_free(s);
+}
+
 static void sample_draws_follow_the_distribution(void **state)
 {
     (void)state;
@@ -302,6 +347,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sample_survives_odd_logits),
     cmocka_unit_test(sample_shortcuts_agree_with_a_full_sort),
     cmocka_unit_test(sample_finds_tokens_by_their_mass),
+    cmocka_unit_test(sample_takes_maxima_as_given),
     cmocka_unit_test(sample_draws_follow_the_distribution),
 };
 TEST_FILE(tests)

@@ -1,16 +1,21 @@
 /* sched/draw.c - tokens out of logits, on all threads of the engine. */
 #include "sched/sched_int.h"
 
+#include "kern/kern.h"
+
 void sched_draw(struct sched *s, struct draw *d, int worker)
 {
     struct seq *q = d->seq;
     const struct sched_job *j = q->job;
     const struct guide *g = &q->guide;
+    const size_t n_vocab = (size_t)tok_n_vocab(s->tok);
+    const size_t blocks = (n_vocab + KERN_LOGITS - 1) / KERN_LOGITS;
     struct sample_params p = j->sample;
     p.seed = j->seeds ? j->seeds[q->choice] : p.seed + (uint64_t)q->choice;
     struct sample_input in = {
-        .logits = d->logits,
-        .n_vocab = tok_n_vocab(s->tok),
+        .logits = s->logits + d->row * n_vocab,
+        .max = s->block_max ? s->block_max + d->row * blocks : NULL,
+        .n_vocab = (int)n_vocab,
         .prompt = q->tokens,
         .n_prompt = (size_t)j->n_prompt,
         .output = q->tokens + j->n_prompt,
@@ -23,8 +28,7 @@ void sched_draw(struct sched *s, struct draw *d, int worker)
     d->id = g->n_forced > 0 ? g->forced[0] : sample_token(s->scratch[worker], &p, &in);
     d->how.has_logprob = j->want_logprobs && d->id >= 0;
     if (d->how.has_logprob)
-        d->how.logprob =
-            sample_logprobs(s->scratch[worker], d->logits, in.n_vocab, d->id, d->how.top, j->n_top);
+        d->how.logprob = sample_logprobs(s->scratch[worker], &in, d->id, d->how.top, j->n_top);
 }
 
 static void run_draw(void *arg, int chunk, int worker)

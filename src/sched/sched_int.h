@@ -227,8 +227,10 @@ struct sched {
     struct seq **row_seq;            // [max_rows]
     struct sample_scratch **scratch; // [n_scratch] of each thread of the engine
     int n_scratch;
-    struct draw *draws; // [max_seqs]
-    int32_t *ends;      // ids that end a generation
+    const float *logits;    // of the last step: [rows][n_vocab]
+    const float *block_max; // see engine_block_max
+    struct draw *draws;     // [max_seqs]
+    int32_t *ends;          // ids that end a generation
     size_t n_ends;
     struct buf text;  // scratch: of a piece
     struct buf chars; // scratch: of a token
@@ -251,7 +253,7 @@ static inline void sched_count(struct sched *s, int which, uint64_t n)
 /* A token to be drawn from a row of logits. */
 struct draw {
     struct seq *seq;
-    const float *logits; // of the row and, behind it, of its drafts
+    size_t row; // of the step's logits; behind it are those of its drafts
     int32_t id;
     struct drawn how;
 };

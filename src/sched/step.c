@@ -269,7 +269,7 @@ static void take_draws(struct sched *s, struct draw *d)
     while (take_draw(s, d) && n_true < n_draft && d->id == q->draft[n_true]) {
         q->n_computed++;
         n_true++;
-        d->logits += engine_info(s->engine)->n_vocab;
+        d->row++;
         if (!guide(s, q))
             break;
         sched_draw(s, d, 0);
@@ -319,20 +319,20 @@ static bool replay_all(struct sched *s)
 
 /* The sequences that draw from the logits of q's row: all choices draw their first token from the
  * same. */
-static int add_draws(struct sched *s, int n, struct seq *q, bool first, const float *logits)
+static int add_draws(struct sched *s, int n, struct seq *q, bool first, size_t row)
 {
     struct sched_job *j = q->job;
     for (int c = 0; c < (first ? j->n_choices : 1); c++) {
         struct seq *d = first ? &j->seqs[c] : q;
         if (d->state == SEQ_DECODE && guide(s, d))
-            s->draws[n++] = (struct draw){.seq = d, .logits = logits};
+            s->draws[n++] = (struct draw){.seq = d, .row = row};
     }
     return n;
 }
 
-static void take_results(struct sched *s, int n_rows, const float *logits)
+static void take_results(struct sched *s, int n_rows)
 {
-    size_t n_vocab = (size_t)engine_info(s->engine)->n_vocab;
+    size_t row = 0; // of the logits
     int n_draws = 0;
     for (int r = 0; r < n_rows;) {
         struct seq *q = s->row_seq[r];
@@ -352,8 +352,8 @@ static void take_results(struct sched *s, int n_rows, const float *logits)
         bool first = !j->started;
         q->state = SEQ_DECODE;
         prompt_done(s, q);
-        n_draws = add_draws(s, n_draws, q, first, logits);
-        logits += n_vocab * (size_t)(1 + q->n_draft);
+        n_draws = add_draws(s, n_draws, q, first, row);
+        row += (size_t)(1 + q->n_draft);
     }
     sched_draw_all(s, n_draws);
     for (int i = 0; i < n_draws; i++)
@@ -381,17 +381,17 @@ static bool step(struct sched *s)
         if (s->row_seq[r]->job != only)
             only = NULL;
 
-    const float *logits;
     struct err e;
     uint64_t begin = clock_mono_ns();
-    bool ok = engine_step(s->engine, s->rows, n_rows, &logits, only ? &only->cancel : NULL, &e);
+    bool ok = engine_step(s->engine, s->rows, n_rows, &s->logits, only ? &only->cancel : NULL, &e);
     double us = (double)(clock_mono_ns() - begin) / 1000;
     sched_count(s, COUNT_STEPS, 1);
     atomic_fetch_add_explicit(&s->step_us, (uint64_t)us, memory_order_relaxed);
     if (!ok)
         return true; // cancelled: the job is ended before the next step
     sched_pace_learn(&s->pace, n_decode, n_rows - n_decode, s->step_units, us);
-    take_results(s, n_rows, logits);
+    s->block_max = engine_block_max(s->engine);
+    take_results(s, n_rows);
     return true;
 }
 
