@@ -251,6 +251,16 @@ static bool wanted(const struct pass_stage *st, const struct pass_tile *t)
     return false;
 }
 
+/* Asks for where what row i of the tile gets of a head will be written. */
+static void fetch_result(const struct pass_stage *st, const struct pass_tile *t, int kv, int i)
+{
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    int n = en->h.n_head / en->h.n_kv * en->h.head_dim;
+    if (i < t->n)
+        fetch_to_write(p->att + (size_t)(t->row0 + i) * (size_t)p->ld_att + kv * n, n);
+}
+
 /* Merges every query row of the tile over the spans it sees; span s of the tile lies s * step
  * results on. */
 static void merge_tile(const struct pass_stage *st, const struct pass_tile *t, int kv,
@@ -268,6 +278,7 @@ static void merge_tile(const struct pass_stage *st, const struct pass_tile *t, i
         int first = first_seen(h, pos, local) / KERN_SPAN, last = pos / KERN_SPAN;
         size_t skip = (size_t)(first - t->first[local]) * step;
         float *out = p->att + (size_t)(t->row0 + i) * (size_t)p->ld_att;
+        fetch_result(st, t, kv, i + PASS_AHEAD);
         for (int j = 0; j < group; j++) {
             size_t at = skip * tile_q + (size_t)(i * group + j);
             en->kern.attn_merge(acc + at * d, step * tile_q * d, max + at, sum + at, step * tile_q,
@@ -294,6 +305,8 @@ static void attend_whole(const struct pass_stage *st, int item, struct pass_work
     if (!wanted(st, t))
         return;
     gather_queries(en, t, kv, w->q);
+    for (int i = 0; i < PASS_AHEAD; i++)
+        fetch_result(st, t, kv, i);
     for (int s = 0; s < t->n_spans[local]; s++) {
         int span = t->first[local] + s;
         part.n_next = s + 1 < t->n_spans[local]

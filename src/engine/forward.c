@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#define AHEAD 4 // rows between one in use and one that is fetched
-
 /* The row of x and att that row i of a stage stands for. */
 static inline int row_of(const struct engine_pass *p, const struct pass_stage *st, int i)
 {
@@ -35,31 +33,28 @@ void engine_run_embed(void *arg, int chunk, int worker)
                         p->sin[k] + at);
 }
 
+/* Row i of the stage's input. */
+static const float *input_row(const struct pass_stage *st, int i)
+{
+    const struct engine_pass *p = st->en->pass;
+    size_t r = (size_t)row_of(p, st, i);
+    switch (st->in) {
+    case IN_ATT: return p->att + r * (size_t)p->ld_att;
+    case IN_GATED: return p->gate + (size_t)i * (size_t)p->ld_ff;
+    default: return p->x + r * (size_t)p->ld_embd;
+    }
+}
+
 /* Norms (or takes) row i of the stage's input and codes it in every form wanted, at slot of act. */
 static void code_row(const struct pass_stage *st, int i, struct pass_worker *w,
                      unsigned char *const *act, int slot)
 {
     const struct engine *en = st->en;
-    const struct engine_pass *p = en->pass;
-    size_t r = (size_t)row_of(p, st, i);
-    const float *in;
-    const float *norm = NULL;
-    switch (st->in) {
-    case IN_ATT: in = p->att + r * (size_t)p->ld_att; break;
-    case IN_GATED: in = p->gate + (size_t)i * (size_t)p->ld_ff; break;
-    case IN_ATTN_NORM:
-        in = p->x + r * (size_t)p->ld_embd;
-        norm = st->layer->vec[VEC_ATTN_NORM];
-        break;
-    case IN_FFN_NORM:
-        in = p->x + r * (size_t)p->ld_embd;
-        norm = st->layer->vec[VEC_FFN_NORM];
-        break;
-    default:
-        in = p->x + r * (size_t)p->ld_embd;
-        norm = en->w.out_norm;
-        break;
-    }
+    const float *in = input_row(st, i);
+    const float *norm = st->in == IN_ATTN_NORM  ? st->layer->vec[VEC_ATTN_NORM]
+                        : st->in == IN_FFN_NORM ? st->layer->vec[VEC_FFN_NORM]
+                        : st->in == IN_OUT_NORM ? en->w.out_norm
+                                                : NULL;
     if (norm) {
         en->kern.rms_norm(in, norm, w->row, st->cols, en->h.eps);
         in = w->row;
@@ -71,13 +66,27 @@ static void code_row(const struct pass_stage *st, int i, struct pass_worker *w,
                               st->cols);
 }
 
+/* Asks for what coding row i will read and write. */
+static void fetch_coding(const struct pass_stage *st, int i)
+{
+    struct engine_pass *p = st->en->pass;
+    fetch_row(input_row(st, i), st->cols);
+    for (int a = 0; a < PASS_ACTS; a++)
+        if (st->acts & 1u << a) {
+            size_t bytes = kern_act_bytes((enum kern_act)a, st->cols);
+            fetch_to_write(p->act[a] + (size_t)i * bytes, (int)(bytes / sizeof(float)));
+        }
+}
+
 void engine_run_code(void *arg, int chunk, int worker)
 {
     const struct pass_stage *st = arg;
     struct engine_pass *p = st->en->pass;
     int to = int_min(st->n, (chunk + 1) * st->per_chunk);
-    for (int i = chunk * st->per_chunk; i < to; i++)
+    for (int i = chunk * st->per_chunk; i < to; i++) {
+        fetch_coding(st, int_min(i + 1, st->n - 1));
         code_row(st, i, &p->workers[worker], p->act, i);
+    }
 }
 
 /* Coded rows of the stage's input: shared, or this worker's own, made on first use. */
@@ -237,14 +246,6 @@ static void add_bias(const struct pass_stage *st, const struct part *c, const st
         st->en->kern.add(y + (size_t)i * (size_t)ld + at, bias + at, n);
 }
 
-/* Asks for n floats of a row that is read soon: rows lie far apart, where the processor does not
- * look ahead by itself. */
-static inline void fetch_row(const float *row, int n)
-{
-    for (int i = 0; i < n; i += 16)
-        __builtin_prefetch(row + i);
-}
-
 /* A matrix whose result joins the residual stream: at once, or by a post-norm phase. */
 static void run_residual(const struct pass_stage *st, int chunk, int worker, enum engine_mat mat,
                          enum engine_vec bias, enum engine_vec post)
@@ -260,8 +261,8 @@ static void run_residual(const struct pass_stage *st, int chunk, int worker, enu
         return;
     int at = c.from * KERN_PANEL, n = int_min(c.to * KERN_PANEL, m->rows) - at;
     for (int i = c.row; i < c.row + c.n; i++) {
-        int next = int_min(i + AHEAD, c.row + c.n - 1);
-        fetch_row(p->x + (size_t)row_of(p, st, next) * (size_t)p->ld_embd + at, n);
+        int next = int_min(i + PASS_AHEAD, c.row + c.n - 1);
+        fetch_to_write(p->x + (size_t)row_of(p, st, next) * (size_t)p->ld_embd + at, n);
         fetch_row(p->proj + (size_t)next * (size_t)p->ld_embd + at, n);
         en->kern.add(p->x + (size_t)row_of(p, st, i) * (size_t)p->ld_embd + at,
                      p->proj + (size_t)i * (size_t)p->ld_embd + at, n);
@@ -320,7 +321,7 @@ void engine_run_gate_up(void *arg, int chunk, int worker)
     bool gelu = (en->h.family->flags & FAMILY_GELU) != 0;
     for (int i = c.row; i < c.row + c.n; i++) {
         float *g = p->gate + (size_t)i * (size_t)p->ld_ff + at;
-        size_t next = (size_t)int_min(i + AHEAD, c.row + c.n - 1) * (size_t)p->ld_ff;
+        size_t next = (size_t)int_min(i + PASS_AHEAD, c.row + c.n - 1) * (size_t)p->ld_ff;
         fetch_row(p->gate + next + at, n);
         fetch_row(p->up + next + at, n);
         (gelu ? en->kern.geglu : en->kern.swiglu)(g, p->up + (size_t)i * (size_t)p->ld_ff + at, g,

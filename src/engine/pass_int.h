@@ -15,6 +15,7 @@
 #define PASS_FEW   4          // rows up to which threads code their inputs themselves
 #define PASS_ACTS  3          // kinds of coded rows (enum kern_act)
 #define PASS_READS (48 << 10) // bytes of a matrix that are fetched before its phase begins
+#define PASS_AHEAD 4          // rows between one in use and one that is fetched
 #define PASS_QROWS 32         // query rows of an attention item (or one row's group, if larger)
 
 /* What feeds the matrices of a phase. */
@@ -102,6 +103,24 @@ struct engine_pass {
     struct kern_phase *phases;
     int n_phases;
 };
+
+/* Asks for n floats of a row that is read, or written, soon: rows lie far apart, where the
+ * processor does not look ahead by itself, and other cores have read what will be written. */
+static inline void fetch_row(const float *row, int n)
+{
+    for (int i = 0; i < n; i += 16)
+        __builtin_prefetch(row + i);
+}
+
+static inline void fetch_to_write(void *row, int n)
+{
+    for (int i = 0; i < n; i += 16)
+#if defined(__x86_64__) // compilers ask to read, unless told that the processor can do better
+        __asm__ volatile("prefetchw %0" : : "m"(((float *)row)[i]));
+#else
+        __builtin_prefetch((float *)row + i, 1);
+#endif
+}
 
 /* The phases (forward.c, attention.c). */
 void engine_run_embed(void *arg, int chunk, int worker);

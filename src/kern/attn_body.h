@@ -417,6 +417,16 @@ static void mix_groups(enum kern_kv kv, const struct group *groups, int n, int d
         mix_rest(kv, g->p, g->n, d, blocks, g->all_from, g->all_to, at, g->acc);
 }
 
+/* Zeros n floats, a multiple of 8: memset's string instruction takes longer. */
+static void clear(float *x, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vec_store(x + i, vec_zero());
+    for (; i < n; i++)
+        x[i] = 0;
+}
+
 /* What a batch of query rows shares. */
 struct batch {
     enum kern_kv kv;
@@ -513,7 +523,7 @@ INLINE void attend(enum kern_kv kv, const float *q, int n, int d, const struct k
         score_part(&b, &part);
     }
     softmax(p, n, lo, hi, softcap, max, sum);
-    memset(acc, 0, (size_t)n * (size_t)d * sizeof *acc);
+    clear(acc, n * d);
     for (int i = 0; i < n_parts; i++) {
         if (n_parts > 1)
             make_groups(&part, &b, &parts[i], row0);
@@ -536,7 +546,7 @@ INLINE void attend_rows(enum kern_kv kv, const float *q, int n_q, int d,
             attend(kv, q + i * d, n, d, parts, n_parts, i, lo + i, hi + i, softcap, acc + i * d,
                    max + i, sum + i);
         } else { // this one sees nothing
-            memset(acc + i * d, 0, (size_t)d * sizeof *acc);
+            clear(acc + i * d, d);
             max[i] = -INFINITY;
             sum[i] = 0;
             n = 1;
@@ -566,7 +576,7 @@ static void attn_merge(const float *acc, size_t acc_stride, const float *max, co
     float top = -INFINITY, total = 0;
     for (int s = 0; s < n_spans; s++)
         top = max[(size_t)s * stat_stride] > top ? max[(size_t)s * stat_stride] : top;
-    memset(out, 0, (size_t)d * sizeof *out);
+    clear(out, d);
     for (int s = 0; s < n_spans; s++) {
         float part = sum[(size_t)s * stat_stride];
         const float *a = acc + (size_t)s * acc_stride;

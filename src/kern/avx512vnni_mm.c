@@ -242,6 +242,8 @@ struct feed {
     const struct kern_seg *seg; // [2]
     const uint8_t *w[2], *next[2], *after[2];
     int tiles, done; // done: tiles before this call
+    float *y;        // in the last segment: where the call's first results will go; or NULL
+    size_t y_stride;
 };
 
 /* The first line of each 32 columns that tile i of a call fetches. */
@@ -262,6 +264,13 @@ INLINE void fetch_next_lines(const struct shape sh, const struct feed *src, int 
         }
 }
 
+/* Asks for where the results of a panel will go: other cores have read there. */
+INLINE void fetch_results(float *y, size_t y_stride, int nt)
+{
+    for (int t = 0; t < nt; t++)
+        __builtin_prefetch(y + (size_t)t * y_stride, 1, 3);
+}
+
 /* n tiles of two panels and nt tokens; out [2][CHUNK]. */
 INLINE void tile32(const struct shape sh, const struct feed *src, const uint8_t *x0, size_t stride,
                    int nt, int n, float (*out)[16])
@@ -272,6 +281,8 @@ INLINE void tile32(const struct shape sh, const struct feed *src, const uint8_t 
         const uint8_t *w[2] = {src->w[0], src->w[1]};
         const int from = share_of(sh, src, i), to = share_of(sh, src, i + 1);
         __m512 acc[TILE];
+        for (int p = 0; p < 2 && src->y; p++)
+            fetch_results(src->y + (size_t)(i * nt) * src->y_stride + 16 * p, src->y_stride, nt);
         for (int t = 0; t < 2 * nt; t++)
             acc[t] = _mm512_load_ps(out[t / nt * CHUNK + t % nt]);
         for (int b = 0; b < seg->n_blocks; b++, w[0] += 512, w[1] += 512) {
@@ -310,6 +321,8 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t
         const uint8_t *w[2] = {src->w[0], src->w[1]};
         const int from = share_of(sh, src, i), to = share_of(sh, src, i + 1);
         __m512i mins[8], sum[TILE];
+        for (int p = 0; p < 2 && src->y; p++)
+            fetch_results(src->y + (size_t)(i * nt) * src->y_stride + 16 * p, src->y_stride, nt);
         for (int t = 0; t < 2 * nt; t++)
             sum[t] = _mm512_setzero_si512();
 #pragma GCC unroll 1
@@ -506,7 +519,8 @@ static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, s
     clear(acc, n);
     clear(acc + CHUNK, n);
     for (int k = 0; k < m->cols; k += 256) {
-        struct feed src = {.seg = seg, .tiles = tiles};
+        float *last = k + 256 < m->cols ? NULL : y + 16 * panel;
+        struct feed src = {.seg = seg, .tiles = tiles, .y = last, .y_stride = y_stride};
         for (int p = 0; p < 2; p++) {
             struct source here = source_of(m, 2, panel + p, k / 256),
                           next = source_of(m, 2, panel + p, k / 256 + 1);
@@ -520,6 +534,8 @@ static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, s
         }
         path->tile(&src, x, x_stride, nt, big, acc);
         src.done = big;
+        if (last)
+            src.y += (size_t)(nt * big) * y_stride;
         if (tiles > big)
             path->tile(&src, x + (size_t)(nt * big) * x_stride, x_stride, nt - 1, tiles - big,
                        acc + nt * big);
