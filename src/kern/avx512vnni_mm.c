@@ -207,6 +207,7 @@ INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, 
                     const uint8_t *block = scales[p] + after + 128 / sh.groups * b;
                     fetch(lines[p], sh.low + sh.high);
                     fetch_scales(scales[p] + scale_bytes256(sh) / 8 * b);
+#pragma GCC unroll 2
                     for (int i = 0; i < 8 / sh.groups; i++)
                         block256(sh, lines[p], i, table, scales256(sh, block, i), &a, &sums, nt,
                                  sum[p]);
