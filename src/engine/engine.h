@@ -92,7 +92,7 @@ struct engine_row {
 MUST_CHECK bool engine_step(struct engine *en, const struct engine_row *rows, int n_rows,
                             const float **logits, const _Atomic bool *cancel, struct err *e);
 
-/* Of those logits the greatest of every KERN_LOGITS, a NaN counting as -infinity: [rows that wanted
+/* Of those logits the greatest of every 64, a NaN counting as -infinity: [rows that wanted
  * them][(n_vocab + 63) / 64]; NULL when all of them wanted `only` some.  Borrowed until the next
  * step. */
 const float *engine_block_max(const struct engine *en);

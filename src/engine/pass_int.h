@@ -6,7 +6,8 @@
  *   merge of spans | code | O rows + residual | norm and code | gate and up rows, gated | code |
  *   down rows + residual
  * With few rows the norm-and-code phases are empty: every thread does that for itself, which costs
- * less than waiting for one that does it for all. */
+ * less than waiting for one that does it for all.  While sequences only decode, the phase per head
+ * is empty too: attention's items do that first. */
 #ifndef ENGINE_PASS_INT_H
 #define ENGINE_PASS_INT_H
 

@@ -47,10 +47,12 @@ struct sample_params {
 /* Temperature 1, everything else off, seed 0. */
 struct sample_params sample_params_default(void);
 
+#define SAMPLE_BLOCK 64 // logits a block
+
 struct sample_input {
     const float *logits; // [n_vocab]; not changed
-    const float *max; // [(n_vocab + 63) / 64] the greatest of every 64 of them, a NaN counting as
-                      // -infinity; NULL: they are found
+    const float *max;    // [blocks] the greatest of every SAMPLE_BLOCK of them, a NaN counting as
+                         // -infinity; NULL: they are found
     int n_vocab;
     const int32_t *prompt; // [n_prompt]
     size_t n_prompt;

@@ -6,7 +6,7 @@
 
 #include "kern/kern.h"
 
-#define SAMPLE_BLOCK KERN_LOGITS
+_Static_assert(SAMPLE_BLOCK == KERN_LOGITS, "kern.h finds the maxima of blocks");
 
 struct sample_cand {
     float z; // scaled by temperature

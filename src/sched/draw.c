@@ -1,15 +1,13 @@
 /* sched/draw.c - tokens out of logits, on all threads of the engine. */
 #include "sched/sched_int.h"
 
-#include "kern/kern.h"
-
 void sched_draw(struct sched *s, struct draw *d, int worker)
 {
     struct seq *q = d->seq;
     const struct sched_job *j = q->job;
     const struct guide *g = &q->guide;
     const size_t n_vocab = (size_t)tok_n_vocab(s->tok);
-    const size_t blocks = (n_vocab + KERN_LOGITS - 1) / KERN_LOGITS;
+    const size_t blocks = (n_vocab + SAMPLE_BLOCK - 1) / SAMPLE_BLOCK;
     struct sample_params p = j->sample;
     p.seed = j->seeds ? j->seeds[q->choice] : p.seed + (uint64_t)q->choice;
     struct sample_input in = {
