@@ -76,28 +76,33 @@ void sample_scratch_free(struct sample_scratch *s)
     mem_free(s);
 }
 
-/* Into block b: those of the draw's logits that the mask leaves, which may be NULL.  What stands
- * behind its zero bits may be anything. */
-static void copy(struct sample_scratch *s, int b, const uint64_t *mask)
+/* What the draw's mask leaves of block b. */
+static uint64_t word_of(const struct sample_scratch *s, int b)
+{
+    return s->mask ? s->mask[b] : UINT64_MAX;
+}
+
+/* Block b of the draw's logits; what stands behind zero bits of the mask may be anything. */
+static void copy(struct sample_scratch *s, int b)
 {
     float *z = s->z + (size_t)b * BLOCK;
     const float *from = s->logits + (size_t)b * BLOCK;
     const int n = int_min(BLOCK, s->n - b * BLOCK);
-    if (n == BLOCK && !mask) // of a known length, for the compiler's vectors
+    const uint64_t word = word_of(s, b);
+    if (n == BLOCK && word == UINT64_MAX) { // of a known length, for the compiler's vectors
         for (int i = 0; i < BLOCK; i++)
             z[i] = from[i] >= -INFINITY ? from[i] : -INFINITY;
-    else
-        for (int i = 0; i < BLOCK; i++) {
-            bool in = i < n && (!mask || mask[b] >> i & 1);
-            z[i] = in && from[i] >= -INFINITY ? from[i] : -INFINITY;
-        }
+    } else {
+        for (int i = 0; i < BLOCK; i++)
+            z[i] = i < n && word >> i & 1 && from[i] >= -INFINITY ? from[i] : -INFINITY;
+    }
     s->here[b] = s->draw;
 }
 
 const float *sample_block(struct sample_scratch *s, int b)
 {
     if (s->here[b] != s->draw)
-        copy(s, b, NULL);
+        copy(s, b);
     return s->z + (size_t)b * BLOCK;
 }
 
@@ -111,23 +116,23 @@ static float greatest_of(const struct sample_scratch *s)
 
 float sample_begin(struct sample_scratch *s, const struct sample_input *in)
 {
-    const int blocks = blocks_of(in->n_vocab), whole = in->n_vocab / BLOCK;
     s->logits = in->logits;
+    s->mask = in->mask;
     s->n = in->n_vocab;
     if (++s->draw == 0) { // wrapped: no stale block may look fresh
         memset(s->here, 0, (size_t)blocks_of(s->cap) * sizeof *s->here);
         s->draw = 1;
     }
-    if (in->mask) {
-        for (int b = 0; b < blocks; b++)
-            copy(s, b, in->mask);
-        s->kern.block_max(s->z, blocks, s->max);
-    } else if (in->max) {
-        memcpy(s->max, in->max, (size_t)blocks * sizeof *s->max);
-    } else {
-        s->kern.block_max(in->logits, whole, s->max);
-        if (whole < blocks)
-            s->kern.block_max(sample_block(s, whole), 1, &s->max[whole]);
+    for (int b = 0; b < blocks_of(s->n); b++) {
+        const uint64_t word = word_of(s, b);
+        if (word == 0)
+            s->max[b] = -INFINITY;
+        else if (word == UINT64_MAX && in->max)
+            s->max[b] = in->max[b];
+        else if (word == UINT64_MAX && (b + 1) * BLOCK <= s->n)
+            s->kern.block_max(in->logits + (size_t)b * BLOCK, 1, &s->max[b]);
+        else
+            s->kern.block_max(sample_block(s, b), 1, &s->max[b]);
     }
     return greatest_of(s);
 }

@@ -17,6 +17,7 @@ struct sample_scratch {
     struct kern kern;
     int cap;                    // vocabulary it was made for
     const float *logits;        // of the draw,
+    const uint64_t *mask;       // what is left of them, or NULL,
     int n;                      // so many
     float *z;                   // [blocks][SAMPLE_BLOCK] working logits, see sample_block
     uint32_t *here;             // [blocks] == draw: the block is in z

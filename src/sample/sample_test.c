@@ -276,6 +276,7 @@ static void sample_takes_maxima_as_given(void **state)
     (void)state;
     uint64_t rng = 47;
     float z[N], max[BLOCKS];
+    uint64_t mask[BLOCKS];
     static const int32_t ends[] = {7, 70, 700}, words[] = {3, 3, 900, 64, 3};
     struct sample_scratch *s = sample_scratch_new(N, NULL);
     for (int round = 0; round < 2000; round++) {
@@ -302,7 +303,13 @@ static void sample_takes_maxima_as_given(void **state)
         in.ends = ends;
         in.n_ends = COUNT(ends);
         in.ban_ends = round % 2;
+        for (int b = 0; b < BLOCKS; b++) {
+            uint64_t word = test_random(&rng);
+            mask[b] = word % 3 == 0 ? 0 : word % 3 == 1 ? UINT64_MAX : word;
+        }
+        in.mask = round % 4 == 1 ? mask : NULL;
         int32_t id = sample_token(s, &p, &in);
+        assert_true(id >= 0 && (!in.mask || mask[id / 64] >> id % 64 & 1));
         struct sample_logprob top[5], got[5];
         float logprob = sample_logprobs(s, &in, id, top, 5);
         in.max = max;
