@@ -275,10 +275,9 @@ static int cut_matrix(struct pass_stage *st, int n_threads)
     return st->groups * st->tiles;
 }
 
-/* Does anybody read what attention makes? */
-static bool attends(const struct engine_pass *p, const struct pass_stage *st)
+static int rows_of(const struct engine_pass *p, const struct pass_stage *st)
 {
-    return (st->out_only ? p->n_out : p->n_rows) > 0;
+    return st->out_only ? p->n_out : p->n_rows;
 }
 
 static int chunks_of(struct engine *en, const struct kern_phase *phase, struct pass_stage *st)
@@ -286,17 +285,17 @@ static int chunks_of(struct engine *en, const struct kern_phase *phase, struct p
     const struct engine_pass *p = en->pass;
     int n_threads = en->conf.n_threads;
     bool local = en->h.local[int_min(st->il, en->h.n_layer - 1)];
-    st->n = st->out_only ? p->n_out : p->n_rows;
+    st->n = rows_of(p, st);
     if (phase->run == engine_run_embed)
         return st->n;
     if (phase->run == engine_run_attend)
-        return attends(p, st) ? engine_attend_items(en, local) : 0;
+        return st->n ? engine_attend_items(en, local) : 0;
     if (phase->run == engine_run_merge)
         return st->n ? engine_merge_items(en, local) : 0;
-    if (phase->run == engine_run_heads)
-        return attends(p, st + 1) && engine_attend_readies(en, local)
-                   ? 0
-                   : runs_of(st, st->n * en->h.n_kv, n_threads);
+    if (phase->run == engine_run_heads) { // attention follows, of the last layer for few rows only
+        bool ready = rows_of(p, st + 1) && engine_attend_readies(en, local);
+        return ready ? 0 : runs_of(st, st->n * en->h.n_kv, n_threads);
+    }
     if (phase->run == engine_run_code)
         return st->n <= PASS_FEW ? 0 : runs_of(st, st->n, n_threads);
     if (phase->run == engine_run_post_attn || phase->run == engine_run_post_ffn)

@@ -57,13 +57,24 @@ static void check_phase(const struct kern_phase *phase)
     }
 }
 
-static void step(struct engine *en, struct engine_seq *seq, int n_rows)
+/* Attention readies its own heads while sequences decode; not where it has nothing to do. */
+static void check_heads(const struct engine *en, bool logits)
+{
+    for (int i = 0; i < en->pass->n_phases; i++) {
+        const struct kern_phase *phase = &en->pass->phases[i];
+        const struct pass_stage *st = phase->arg;
+        if (phase->run == engine_run_heads)
+            assert_int_equal(phase->n_chunks > 0, !logits && st->il == en->h.n_layer - 1);
+    }
+}
+
+static void step(struct engine *en, struct engine_seq *seq, int n_rows, bool wanted)
 {
     struct engine_row rows[PASS_FEW + 1];
     const float *logits;
     struct err e;
     for (int i = 0; i < n_rows; i++)
-        rows[i] = (struct engine_row){.token = 5, .pos = i, .seq = seq, .logits = true};
+        rows[i] = (struct engine_row){.token = 5, .pos = i, .seq = seq, .logits = wanted};
     assert_true(engine_step(en, rows, n_rows, &logits, NULL, &e));
 }
 
@@ -80,7 +91,10 @@ static void reads_are_what_chunks_begin_with(void **state)
     int32_t block = engine_kv_take(en);
     struct engine_seq seq = {.blocks = &block, .n_blocks = 1};
 
-    step(en, &seq, 1);
+    step(en, &seq, 1, false);
+    check_heads(en, false);
+    step(en, &seq, 1, true);
+    check_heads(en, true);
     int checked = 0;
     for (int i = 0; i < en->pass->n_phases; i++)
         if (en->pass->phases[i].reads) {
@@ -90,7 +104,7 @@ static void reads_are_what_chunks_begin_with(void **state)
     assert_int_equal(checked, 4 * en->h.n_layer + 1);
 
     // with many rows nobody waits for weights
-    step(en, &seq, PASS_FEW + 1);
+    step(en, &seq, PASS_FEW + 1, true);
     for (int i = 0; i < en->pass->n_phases; i++) {
         struct kern_reads r = {.n = 0};
         if (en->pass->phases[i].reads)

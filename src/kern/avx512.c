@@ -20,7 +20,7 @@ static float scale_of(const float *x, int n, float *id)
     return top < 0x04000000 ? 0.0f : d;
 }
 
-// Codes of 16 numbers; all 0 where id is, whatever x.
+// Codes of 16 numbers; any: all lanes, or none where all codes are 0, whatever x.
 static inline __m512i code16(const float *x, __m512 id, __mmask16 any)
 {
     const __m512i sign = _mm512_set1_epi32((int)0x80000000);
@@ -95,9 +95,7 @@ static void quantize256(const float *x, int cols, struct kern_x256 *b)
 static void quantize(enum kern_act act, const float *x, void *out, int cols)
 {
     if (act == KERN_ACT_F32) {
-        memcpy(out, x, (size_t)cols * sizeof *x);
-        if (cols % 2)
-            ((float *)out)[cols] = 0.0f;
+        kern_copy_row(x, out, cols);
     } else if (act == KERN_ACT_Q32) {
         quantize32(x, cols, out);
     } else {

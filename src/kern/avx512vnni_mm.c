@@ -19,8 +19,8 @@
 
 /* Bytes between a line in use and the lines fetched.  Intel: into the second-level cache from far,
  * which covers the way from memory with more lines on their way than the first level can wait for,
- * and from there into the first.  AMD is faster with one step (measured on Zen 5).  Scales are a
- * stream of their own, a tenth as long. */
+ * and from there into the first.  AMD is faster with one step (measured on Zen 5); types of floats
+ * take two everywhere.  Scales are a stream of their own, a tenth as long. */
 #define FAR          4096
 #define NEAR         768
 #define ONE_STEP     6144

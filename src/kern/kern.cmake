@@ -9,6 +9,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     elseif(CONFAB_SAN)
         list(APPEND KERN_AVX2 -O1 -fno-sanitize=undefined)
     endif()
+    # prefetchw: all these processors have it
     set(KERN_AVX512 ${KERN_AVX2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprfchw -mprefer-vector-width=512)
     file(GLOB KERN_FILES src/kern/avx*.c src/kern/amx*.c)
     foreach(source IN LISTS KERN_FILES)

@@ -4,6 +4,14 @@
 
 #include "kern/pack.h"
 
+/* A row that stays as it is (KERN_ACT_F32): an odd one gets a zero behind it. */
+static inline void kern_copy_row(const float *x, float *out, int cols)
+{
+    memcpy(out, x, (size_t)cols * sizeof *x);
+    if (cols % 2)
+        out[cols] = 0.0f;
+}
+
 /* A GGUF block taken apart: codes as unsigned numbers before any table, scales as integers. */
 struct kern_block {
     uint8_t u[256]; // [info->block]

@@ -45,9 +45,7 @@ void kern_scalar_code(const float *x, int d, struct kern_q8_row *row)
 static void quantize(enum kern_act act, const float *x, void *out, int cols)
 {
     if (act == KERN_ACT_F32) {
-        memcpy(out, x, (size_t)cols * sizeof *x);
-        if (cols % 2)
-            ((float *)out)[cols] = 0.0f;
+        kern_copy_row(x, out, cols);
     } else if (act == KERN_ACT_Q32) {
         struct kern_x32 *b = out;
         for (int i = 0; i < cols; i += 32, b++) {

@@ -1,6 +1,6 @@
 /* sample/sample_test.c - the chain against values worked out by hand and in Python, and the draw.
  */
-#include "sample/sample.h"
+#include "sample/sample_int.h"
 
 #include "base/mem.h"
 #include "base/rng.h"
@@ -321,6 +321,26 @@ static void sample_takes_maxima_as_given(void **state)
     sample_scratch_free(s);
 }
 
+/* Blocks of an earlier draw, or of none, are not taken for this one's when the count begins anew.
+ */
+static void sample_survives_the_end_of_its_count(void **state)
+{
+    enum { N = 256 };
+    (void)state;
+    float z[N] = {[5] = 1};
+    struct sample_scratch *s = sample_scratch_new(N, NULL);
+    struct sample_params p = sample_params_default();
+    p.temperature = 0;
+    struct sample_input in = input_of(z, N);
+    assert_int_equal(sample_token(s, &p, &in), 5);
+    for (int id = 6; id < N; id += 63) {
+        z[id] = (float)id;
+        s->draw = UINT32_MAX;
+        assert_int_equal(sample_token(s, &p, &in), id);
+    }
+    sample_scratch_free(s);
+}
+
 static void sample_draws_follow_the_distribution(void **state)
 {
     (void)state;
@@ -355,6 +375,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sample_shortcuts_agree_with_a_full_sort),
     cmocka_unit_test(sample_finds_tokens_by_their_mass),
     cmocka_unit_test(sample_takes_maxima_as_given),
+    cmocka_unit_test(sample_survives_the_end_of_its_count),
     cmocka_unit_test(sample_draws_follow_the_distribution),
 };
 TEST_FILE(tests)
