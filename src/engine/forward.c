@@ -105,82 +105,22 @@ static unsigned char *const *coded(const struct pass_stage *st, int worker)
     return w->act;
 }
 
-/* The part of a stage that a chunk stands for. */
-struct part {
-    int row, n;   // rows
-    int from, to; // panels, counted over all matrices of the stage
+/* Columns of the results of the panels of one run. */
+struct columns {
+    int at, n;
 };
 
-static struct part part_of(const struct pass_stage *st, int chunk)
+static struct columns columns_of(const struct kern_run *run, int len)
 {
-    int group = chunk / st->tiles, tile = chunk % st->tiles;
-    int rows = (st->n + st->tiles - 1) / st->tiles;
-    struct part c = {.row = int_min(st->n, tile * rows)};
-    c.n = int_min(rows, st->n - c.row);
-    long long units = (st->n_panels + st->together - 1) / st->together;
-    c.from = (int)(units * group / st->groups) * st->together;
-    c.to = int_min(st->n_panels, (int)(units * (group + 1) / st->groups) * st->together);
-    return c;
-}
-
-/* The matrix that a chunk of a stage begins with; *from: its panel, counted from the matrix's. */
-static const struct kern_mat *first_matrix(const struct pass_stage *st, int *from)
-{
-    switch (st->in) {
-    case IN_ATTN_NORM: {
-        int i = MAT_Q;
-        for (; i < MAT_V && *from >= st->layer->mat[i].n_panels; i++)
-            *from -= st->layer->mat[i].n_panels;
-        return &st->layer->mat[i];
-    }
-    case IN_ATT: return &st->layer->mat[MAT_O];
-    case IN_FFN_NORM: return &st->layer->mat[MAT_GATE];
-    case IN_GATED: return &st->layer->mat[MAT_DOWN];
-    default: return &st->en->w.head;
-    }
-}
-
-void engine_reads(void *arg, int chunk, struct kern_reads *out)
-{
-    const struct pass_stage *st = arg;
-    if (st->n > PASS_FEW || (st->in == IN_OUT_NORM && st->en->pass->n_head >= 0))
-        return; // products of many rows do not wait for weights; chosen panels lie anywhere
-    struct part c = part_of(st, chunk);
-    int from = c.from;
-    const struct kern_mat *m = first_matrix(st, &from);
-    int n = int_max(1, (int)(PASS_READS / (m->panel_lines + m->panel_scales)));
-    n = int_min(n, int_min(c.to - c.from, m->n_panels - from));
-    if (m->scales)
-        out->part[out->n++] = (struct kern_range){m->scales + (size_t)from * m->panel_scales,
-                                                  (ptrdiff_t)((size_t)n * m->panel_scales)};
-    out->part[out->n++] = (struct kern_range){m->lines + (size_t)from * m->panel_lines,
-                                              (ptrdiff_t)((size_t)n * m->panel_lines)};
-}
-
-/* Panels [from, to) of m, for the part's rows, into y (row 0 of the stage, column 0 of m). */
-static void multiply(const struct pass_stage *st, const struct kern_mat *m, const struct part *c,
-                     int from, int to, unsigned char *const *act, float *y, int ld)
-{
-    size_t stride = kern_act_bytes(m->act, m->cols);
-    st->en->kern.matmul(m, from, to, act[m->act] + (size_t)c->row * stride, stride, c->n,
-                        y + (size_t)c->row * (size_t)ld, (size_t)ld);
+    int at = run->from * KERN_PANEL;
+    return (struct columns){at, int_min(len * KERN_PANEL, run->m->rows - at)};
 }
 
 void engine_run_qkv(void *arg, int chunk, int worker)
 {
     const struct pass_stage *st = arg;
-    const struct engine *en = st->en;
-    struct part c = part_of(st, chunk);
-    unsigned char *const *act = coded(st, worker);
-    int base = 0, column = 0;
-    for (int i = MAT_Q; i <= MAT_V; i++) {
-        const struct kern_mat *m = &st->layer->mat[i];
-        int from = int_max(c.from - base, 0), to = int_min(c.to - base, m->n_panels);
-        if (from < to)
-            multiply(st, m, &c, from, to, act, en->pass->qkv + column, en->pass->ld_qkv);
-        base += m->n_panels;
-        column += m->rows;
-    }
+    struct pass_part c = engine_part(st, chunk);
+    engine_multiply(st, &c, chunk, worker, coded(st, worker));
 }
 
 /* Bias, norm and rotation of one head. */
@@ -235,48 +175,53 @@ void engine_run_heads(void *arg, int chunk, int worker)
         engine_ready_head(st, i / n_kv, i % n_kv);
 }
 
-/* y += bias on the columns of the part. */
-static void add_bias(const struct pass_stage *st, const struct part *c, const struct kern_mat *m,
-                     const float *bias, float *y, int ld)
+/* y += bias on the columns that a run of the part has made. */
+static void add_bias(const struct pass_stage *st, const struct pass_part *c,
+                     const struct kern_run *run, int len, const float *bias)
 {
-    int at = c->from * KERN_PANEL, n = int_min(c->to * KERN_PANEL, m->rows) - at;
+    const struct columns to = columns_of(run, len);
     if (!bias)
         return;
-    for (int i = c->row; i < c->row + c->n; i++)
-        st->en->kern.add(y + (size_t)i * (size_t)ld + at, bias + at, n);
+    for (int i = 0; i < c->n; i++)
+        st->en->kern.add(run->y + (size_t)i * (size_t)c->ld + to.at, bias + to.at, to.n);
+}
+
+/* Columns of proj join the residual stream. */
+static void add_residual(const struct pass_stage *st, const struct pass_part *c, struct columns to)
+{
+    const struct engine_pass *p = st->en->pass;
+    for (int i = c->row; i < c->row + c->n; i++) {
+        int next = int_min(i + PASS_AHEAD, c->row + c->n - 1);
+        fetch_to_write(p->x + (size_t)row_of(p, st, next) * (size_t)p->ld_embd + to.at, to.n);
+        fetch_row(p->proj + (size_t)next * (size_t)p->ld_embd + to.at, to.n);
+        st->en->kern.add(p->x + (size_t)row_of(p, st, i) * (size_t)p->ld_embd + to.at,
+                         p->proj + (size_t)i * (size_t)p->ld_embd + to.at, to.n);
+    }
 }
 
 /* A matrix whose result joins the residual stream: at once, or by a post-norm phase. */
-static void run_residual(const struct pass_stage *st, int chunk, int worker, enum engine_mat mat,
-                         enum engine_vec bias, enum engine_vec post)
+static void run_residual(const struct pass_stage *st, int chunk, int worker, enum engine_vec bias,
+                         enum engine_vec post)
 {
-    const struct engine *en = st->en;
-    const struct engine_pass *p = en->pass;
-    const struct kern_mat *m = &st->layer->mat[mat];
-    struct part c = part_of(st, chunk);
-
-    multiply(st, m, &c, c.from, c.to, coded(st, worker), p->proj, p->ld_embd);
-    add_bias(st, &c, m, st->layer->vec[bias], p->proj, p->ld_embd);
-    if (st->layer->vec[post])
-        return;
-    int at = c.from * KERN_PANEL, n = int_min(c.to * KERN_PANEL, m->rows) - at;
-    for (int i = c.row; i < c.row + c.n; i++) {
-        int next = int_min(i + PASS_AHEAD, c.row + c.n - 1);
-        fetch_to_write(p->x + (size_t)row_of(p, st, next) * (size_t)p->ld_embd + at, n);
-        fetch_row(p->proj + (size_t)next * (size_t)p->ld_embd + at, n);
-        en->kern.add(p->x + (size_t)row_of(p, st, i) * (size_t)p->ld_embd + at,
-                     p->proj + (size_t)i * (size_t)p->ld_embd + at, n);
-    }
+    struct pass_part c = engine_part(st, chunk);
+    engine_multiply(st, &c, chunk, worker, coded(st, worker));
+    for (int i = 0; i < c.n_products; i++)
+        for (int r = 0; r < c.products[i].n_runs; r++) {
+            const struct kern_run *run = &c.products[i].run[r];
+            add_bias(st, &c, run, c.products[i].len, st->layer->vec[bias]);
+            if (!st->layer->vec[post])
+                add_residual(st, &c, columns_of(run, c.products[i].len));
+        }
 }
 
 void engine_run_o(void *arg, int chunk, int worker)
 {
-    run_residual(arg, chunk, worker, MAT_O, VEC_O_BIAS, VEC_POST_ATTN);
+    run_residual(arg, chunk, worker, VEC_O_BIAS, VEC_POST_ATTN);
 }
 
 void engine_run_down(void *arg, int chunk, int worker)
 {
-    run_residual(arg, chunk, worker, MAT_DOWN, VEC_DOWN_BIAS, VEC_POST_FFN);
+    run_residual(arg, chunk, worker, VEC_DOWN_BIAS, VEC_POST_FFN);
 }
 
 static void run_post(const struct pass_stage *st, int chunk, enum engine_vec norm)
@@ -303,68 +248,65 @@ void engine_run_post_ffn(void *arg, int chunk, int worker)
     run_post(arg, chunk, VEC_POST_FFN);
 }
 
+/* gate = activation of gate, times up. */
+static void gate_rows(const struct pass_stage *st, const struct pass_part *c, struct columns to)
+{
+    const struct engine *en = st->en;
+    const struct engine_pass *p = en->pass;
+    bool gelu = (en->h.family->flags & FAMILY_GELU) != 0;
+    for (int i = c->row; i < c->row + c->n; i++) {
+        float *g = p->gate + (size_t)i * (size_t)p->ld_ff + to.at;
+        size_t next = (size_t)int_min(i + PASS_AHEAD, c->row + c->n - 1) * (size_t)p->ld_ff;
+        fetch_row(p->gate + next + to.at, to.n);
+        fetch_row(p->up + next + to.at, to.n);
+        (gelu ? en->kern.geglu : en->kern.swiglu)(g, p->up + (size_t)i * (size_t)p->ld_ff + to.at,
+                                                  g, to.n);
+    }
+}
+
 void engine_run_gate_up(void *arg, int chunk, int worker)
 {
     const struct pass_stage *st = arg;
-    const struct engine *en = st->en;
-    const struct engine_pass *p = en->pass;
-    const struct kern_mat *gate = &st->layer->mat[MAT_GATE], *up = &st->layer->mat[MAT_UP];
-    struct part c = part_of(st, chunk);
-    unsigned char *const *act = coded(st, worker);
-
-    multiply(st, gate, &c, c.from, c.to, act, p->gate, p->ld_ff);
-    multiply(st, up, &c, c.from, c.to, act, p->up, p->ld_ff);
-    add_bias(st, &c, gate, st->layer->vec[VEC_GATE_BIAS], p->gate, p->ld_ff);
-    add_bias(st, &c, up, st->layer->vec[VEC_UP_BIAS], p->up, p->ld_ff);
-
-    int at = c.from * KERN_PANEL, n = int_min(c.to * KERN_PANEL, gate->rows) - at;
-    bool gelu = (en->h.family->flags & FAMILY_GELU) != 0;
-    for (int i = c.row; i < c.row + c.n; i++) {
-        float *g = p->gate + (size_t)i * (size_t)p->ld_ff + at;
-        size_t next = (size_t)int_min(i + PASS_AHEAD, c.row + c.n - 1) * (size_t)p->ld_ff;
-        fetch_row(p->gate + next + at, n);
-        fetch_row(p->up + next + at, n);
-        (gelu ? en->kern.geglu : en->kern.swiglu)(g, p->up + (size_t)i * (size_t)p->ld_ff + at, g,
-                                                  n);
-    }
+    const struct kern_mat *gate = &st->layer->mat[MAT_GATE];
+    struct pass_part c = engine_part(st, chunk);
+    engine_multiply(st, &c, chunk, worker, coded(st, worker));
+    for (int i = 0; i < c.n_products; i++)
+        for (int r = 0; r < c.products[i].n_runs; r++) {
+            const struct kern_run *run = &c.products[i].run[r];
+            add_bias(st, &c, run, c.products[i].len,
+                     st->layer->vec[run->m == gate ? VEC_GATE_BIAS : VEC_UP_BIAS]);
+        }
+    for (int i = 0; i < c.n_products; i++)
+        for (int r = 0; r < c.products[i].n_runs; r++)
+            if (c.products[i].run[r].m == gate)
+                gate_rows(st, &c, columns_of(&c.products[i].run[r], c.products[i].len));
 }
 
-/* The logits of panels [c->from, c->to) of the head. */
-static void head_part(const struct pass_stage *st, const struct part *c, int worker)
+/* What becomes of logits before the sampler sees them, and the greatest of every block of them: the
+ * run begins with a block. */
+static void finish_logits(const struct pass_stage *st, const struct pass_part *c,
+                          const struct kern_run *run, int len)
 {
     const struct engine *en = st->en;
     const struct engine_pass *p = en->pass;
-    const struct kern_mat *m = &en->w.head;
-
-    multiply(st, m, c, c->from, c->to, coded(st, worker), p->logits, m->rows);
-    add_bias(st, c, m, en->w.out_bias, p->logits, m->rows);
-    float cap = en->h.final_softcap;
-    if (cap <= 0)
-        return;
-    int at = c->from * KERN_PANEL, to = int_min(c->to * KERN_PANEL, m->rows);
+    const int n_vocab = en->h.n_vocab;
+    const struct columns to = columns_of(run, len);
+    const float cap = en->h.final_softcap;
+    add_bias(st, c, run, len, en->w.out_bias);
     for (int i = c->row; i < c->row + c->n; i++) {
-        float *y = p->logits + (size_t)i * (size_t)m->rows;
-        for (int j = at; j < to; j++)
-            y[j] = cap * tanhf(y[j] / cap);
-    }
-}
-
-/* The greatest of every block of logits that the part stands for; it begins with a block. */
-static void block_maxima(const struct pass_stage *st, const struct part *c)
-{
-    const struct engine *en = st->en;
-    const struct engine_pass *p = en->pass;
-    const int n_vocab = en->h.n_vocab, at = c->from * KERN_PANEL;
-    const int n = int_min(c->to * KERN_PANEL, n_vocab) - at, whole = n / KERN_LOGITS;
-    for (int i = c->row; i < c->row + c->n; i++) {
-        const float *z = p->logits + (size_t)i * (size_t)n_vocab + at;
-        float *max = p->block_max + (size_t)i * (size_t)p->logit_blocks + at / KERN_LOGITS;
+        float *z = p->logits + (size_t)i * (size_t)n_vocab + to.at;
+        for (int j = 0; j < to.n && cap > 0; j++)
+            z[j] = cap * tanhf(z[j] / cap);
+        if (p->n_head >= 0)
+            continue;
+        int whole = to.n / KERN_LOGITS;
+        float *max = p->block_max + (size_t)i * (size_t)p->logit_blocks + to.at / KERN_LOGITS;
         en->kern.block_max(z, whole, max);
-        if (n % KERN_LOGITS == 0)
+        if (to.n % KERN_LOGITS == 0)
             continue;
         float last[KERN_LOGITS];
         for (int j = 0; j < KERN_LOGITS; j++)
-            last[j] = KERN_LOGITS * whole + j < n ? z[KERN_LOGITS * whole + j] : -INFINITY;
+            last[j] = KERN_LOGITS * whole + j < to.n ? z[KERN_LOGITS * whole + j] : -INFINITY;
         en->kern.block_max(last, 1, max + whole);
     }
 }
@@ -373,17 +315,22 @@ void engine_run_head(void *arg, int chunk, int worker)
 {
     const struct pass_stage *st = arg;
     const struct engine_pass *p = st->en->pass;
-    struct part c = part_of(st, chunk);
-    if (p->n_head < 0) {
-        head_part(st, &c, worker);
-        block_maxima(st, &c);
+    struct pass_part c = engine_part(st, chunk);
+    if (p->n_head >= 0 && c.n_products > 0) { // chosen panels: runs of neighbours
+        struct pass_product all = c.products[0];
+        int at = all.run[0].from, end = at + all.len;
+        for (int to; at < end; at = to) {
+            for (to = at + 1; to < end && p->head[to] == p->head[to - 1] + 1;)
+                to++;
+            c.products[0].run[0].from = p->head[at];
+            c.products[0].len = to - at;
+            engine_multiply(st, &c, chunk, worker, coded(st, worker));
+            finish_logits(st, &c, &c.products[0].run[0], to - at);
+        }
         return;
     }
-    for (int i = c.from, to; i < c.to; i = to) { // runs of neighbours
-        to = i + 1;
-        while (to < c.to && p->head[to] == p->head[to - 1] + 1)
-            to++;
-        struct part run = {c.row, c.n, p->head[i], p->head[i] + to - i};
-        head_part(st, &run, worker);
-    }
+    engine_multiply(st, &c, chunk, worker, coded(st, worker));
+    for (int i = 0; i < c.n_products; i++)
+        for (int r = 0; r < c.products[i].n_runs; r++)
+            finish_logits(st, &c, &c.products[i].run[r], c.products[i].len);
 }

@@ -253,6 +253,17 @@ void engine_pass_close(struct engine *en)
     en->pass = NULL;
 }
 
+/* The runs that a stage's products advance in.  Gate and up share them, if they are of one kind. */
+static int runs_side_by_side(const struct pass_stage *st)
+{
+    int n = st->n <= KERN_RUN_ROWS ? st->en->kern.runs[st->n] : 0;
+    if (st->in == IN_OUT_NORM)
+        return st->en->pass->n_head < 0 ? n : 0;
+    const struct kern_mat *gate = &st->layer->mat[MAT_GATE], *up = &st->layer->mat[MAT_UP];
+    bool alike = gate->type == up->type && gate->cols == up->cols;
+    return st->in != IN_FFN_NORM || alike ? n : 0;
+}
+
 /* Chunks of a phase whose items are alike and cheap: a few for each thread. */
 static int runs_of(struct pass_stage *st, int items, int n_threads)
 {
@@ -271,7 +282,12 @@ static int cut_matrix(struct pass_stage *st, int n_threads)
     int tile = int_max(TILE_MIN, TILE_BYTES / st->cols / KERN_PANEL * KERN_PANEL);
     st->tiles = (st->n + tile - 1) / tile;
     int units = (st->n_panels + st->together - 1) / st->together;
+    st->runs = runs_side_by_side(st);
     st->groups = int_min(units, n_threads * CHUNKS_A_CPU);
+    if (st->runs) {
+        int slices = units / st->runs / n_threads;
+        st->groups = n_threads * int_max(1, int_min(CHUNKS_A_CPU, slices));
+    }
     return st->groups * st->tiles;
 }
 

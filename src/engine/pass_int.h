@@ -35,6 +35,7 @@ struct pass_stage {
     int groups, tiles; // chunks = groups of panels x tiles of rows
     int n_panels;      // all matrices of the stage,
     int together;      // so many of which no two chunks share
+    int runs;          // of panels that a product advances in side by side; 0: in one
     int per_chunk;     // items, where chunks are runs of items
 };
 
@@ -105,6 +106,21 @@ struct engine_pass {
     int n_phases;
 };
 
+/* One call of a kernel: n_runs runs of len panels. */
+struct pass_product {
+    struct kern_run run[KERN_RUNS];
+    int n_runs, len;
+};
+
+#define PASS_PRODUCTS 6 // of a chunk: of three matrices the runs and what they leave over
+
+/* What a chunk of a stage stands for. */
+struct pass_part {
+    int row, n; // rows
+    int n_products, ld;
+    struct pass_product products[PASS_PRODUCTS];
+};
+
 /* Asks for n floats of a row that is read, or written, soon: rows lie far apart, where the
  * processor does not look ahead by itself, and other cores have read what will be written. */
 static inline void fetch_row(const float *row, int n)
@@ -136,6 +152,11 @@ void engine_run_gate_up(void *arg, int chunk, int worker);
 void engine_run_down(void *arg, int chunk, int worker);
 void engine_run_post_ffn(void *arg, int chunk, int worker);
 void engine_run_head(void *arg, int chunk, int worker);
+
+/* What a chunk of a multiplication stands for, and its products.  act: the coded rows by kind. */
+struct pass_part engine_part(const struct pass_stage *st, int chunk);
+void engine_multiply(const struct pass_stage *st, const struct pass_part *c, int chunk, int worker,
+                     unsigned char *const *act);
 
 /* What a chunk of a multiplication reads first. */
 void engine_reads(void *arg, int chunk, struct kern_reads *out);

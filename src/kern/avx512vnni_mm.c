@@ -19,36 +19,62 @@
 
 /* Bytes between a line in use and the lines fetched.  Intel: into the second-level cache from far,
  * which covers the way from memory with more lines on their way than the first level can wait for,
- * and from there into the first.  AMD is faster with one step (measured on Zen 5); types of floats
- * take two everywhere.  Scales are a stream of their own, a tenth as long. */
+ * and from there into the first.  AMD is faster with one step (measured on Zen 5), the shorter the
+ * more runs there are; types of floats take two everywhere.  Scales are a stream of their own, a
+ * tenth as long. */
 #define FAR          4096
 #define NEAR         768
-#define ONE_STEP     6144
 #define SCALES_AHEAD 640
 
-/* Runs of panels that are walked side by side while tokens are few and a run is long.  Two cores of
- * Zen 5 read a tenth more from two streams each than from one; where that has not been measured it
- * is one. */
-#define RUNS      2
-#define RUN_BYTES (32 << 10)
+INLINE int one_step(int np)
+{
+    return np == 1 ? 6144 : np == 2 ? 3072 : 2048;
+}
 
 INLINE bool on_amd(void)
 {
     return __builtin_cpu_is("amd");
 }
 
-INLINE void fetch(const uint8_t *p, int lines, bool amd)
+/* Lines to be fetched: of p those at `ahead`, where a run of panels is walked on AMD. */
+INLINE void fetch(const uint8_t *p, const uint8_t *ahead, int lines, bool amd)
 {
     for (int i = 0; i < lines; i++) {
-        _mm_prefetch((const char *)p + (amd ? ONE_STEP : NEAR) + 64 * i, _MM_HINT_T0);
+        _mm_prefetch((const char *)(amd ? ahead : p + NEAR) + 64 * i, _MM_HINT_T0);
         if (!amd)
             _mm_prefetch((const char *)p + FAR + 64 * i, _MM_HINT_T1);
     }
 }
 
-INLINE void fetch_scales(const uint8_t *p)
+/* A stream that is read, and fetched so far ahead that it goes on into the one that is read next.
+ */
+struct stream {
+    const uint8_t *at, *end, *then;
+};
+
+INLINE const uint8_t *ahead_of(const struct stream *s, int np, size_t bytes)
 {
-    _mm_prefetch((const char *)p + SCALES_AHEAD, _MM_HINT_T0);
+    const uint8_t *p = s->at + bytes;
+    return np == 1 || p < s->end ? p : s->then + (p - s->end);
+}
+
+/* Panel number i of a run, up to number len; after them the run `next`, if any. */
+INLINE struct stream lines_of(const struct kern_run *run, int i, int len,
+                              const struct kern_run *next)
+{
+    const uint8_t *at = run->m->lines + (size_t)(run->from + i) * run->m->panel_lines,
+                  *end = at + (size_t)(len - i) * run->m->panel_lines;
+    return (struct stream){at, end,
+                           next ? next->m->lines + (size_t)next->from * next->m->panel_lines : end};
+}
+
+INLINE struct stream scales_of(const struct kern_run *run, int i, int len,
+                               const struct kern_run *next)
+{
+    const uint8_t *at = run->m->scales + (size_t)(run->from + i) * run->m->panel_scales,
+                  *end = at + (size_t)(len - i) * run->m->panel_scales;
+    return (struct stream){
+        at, end, next ? next->m->scales + (size_t)next->from * next->m->panel_scales : end};
 }
 
 INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
@@ -82,42 +108,45 @@ INLINE void block32(const struct shape sh, const uint8_t *lines, __m512i table, 
     }
 }
 
-/* nt tokens times panels [from, to), a multiple of np, weights unpacked on the way: np runs of
- * panels side by side.  (All of it stands in one loop because gcc keeps arrays in registers only
- * where loops over them are inner ones.) */
-INLINE void fused32(const struct shape sh, const struct kern_mat *m, int from, int to, int np,
-                    bool amd, const uint8_t *x0, size_t stride, int nt, float *y, size_t y_stride)
+/* nt tokens times np runs of len panels, weights unpacked on the way; next [np]: what is read
+ * after each.  (All of it stands in one loop because gcc keeps arrays in registers only where loops
+ * over them are inner ones.) */
+INLINE void fused32(const struct shape sh, const struct kern_run *run, int np, int len, bool amd,
+                    const uint8_t *x0, size_t stride, int nt, size_t y_stride,
+                    const struct kern_run *const *next)
 {
+    const struct kern_mat *m = run->m;
     const __m512i table = load_table(sh, kern_type_info(m->type)->table);
-    const int run = (to - from) / np;
-    for (int panel = from; panel < from + run; panel++) {
-        const uint8_t *lines[RUNS], *scales[RUNS];
+    for (int i = 0; i < len; i++) {
+        struct stream lines[KERN_RUNS], scales[KERN_RUNS];
         struct acts a = acts_of(x0, stride);
-        __m512 acc[RUNS][TILE];
+        __m512 acc[KERN_RUNS][TILE];
         for (int p = 0; p < np; p++) {
-            lines[p] = m->lines + (size_t)(panel + p * run) * m->panel_lines;
-            scales[p] = m->scales + (size_t)(panel + p * run) * m->panel_scales;
+            lines[p] = lines_of(&run[p], i, len, next[p]);
+            scales[p] = scales_of(&run[p], i, len, next[p]);
             for (int t = 0; t < nt; t++)
                 acc[p][t] = _mm512_setzero_ps();
         }
         for (int k = 0; k < m->cols; k += 32) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (int p = 0; p < np; p++) {
+                const uint8_t *scale = scales[p].at;
                 __m512 min = _mm512_setzero_ps();
-                fetch(lines[p], sh.low + sh.high, amd);
-                fetch_scales(scales[p]);
+                fetch(lines[p].at, ahead_of(&lines[p], np, (size_t)one_step(np)), sh.low + sh.high,
+                      amd);
+                _mm_prefetch((const char *)ahead_of(&scales[p], np, SCALES_AHEAD), _MM_HINT_T0);
                 if (sh.mins)
-                    min = _mm512_mul_ps(halves(scales[p] + 32), _mm512_set1_ps(-0.0625f));
-                block32(sh, lines[p], table, scales32(sh, scales[p]), min, &a, nt, acc[p]);
-                lines[p] += 64 * (sh.low + sh.high);
-                scales[p] += scale_bytes32(sh);
+                    min = _mm512_mul_ps(halves(scale + 32), _mm512_set1_ps(-0.0625f));
+                block32(sh, lines[p].at, table, scales32(sh, scale), min, &a, nt, acc[p]);
+                lines[p].at += 64 * (sh.low + sh.high);
+                scales[p].at += scale_bytes32(sh);
             }
             acts_move(&a, nt, sizeof(struct kern_x32));
         }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int p = 0; p < np; p++)
             for (int t = 0; t < nt; t++)
-                store_rows(m, panel + p * run, y, y_stride, t, acc[p][t]);
+                store_rows(run[p].m, run[p].from + i, run[p].y, y_stride, t, acc[p][t]);
     }
 }
 
@@ -187,60 +216,65 @@ INLINE void end256(const struct shape sh, const __m512i *mins, __m512 d, __m512 
     }
 }
 
-INLINE void fused256(const struct shape sh, const struct kern_mat *m, int from, int to, int np,
-                     bool amd, const uint8_t *x0, size_t stride, int nt, float *y, size_t y_stride)
+INLINE void fused256(const struct shape sh, const struct kern_run *run, int np, int len, bool amd,
+                     const uint8_t *x0, size_t stride, int nt, size_t y_stride,
+                     const struct kern_run *const *next)
 {
+    const struct kern_mat *m = run->m;
     const __m512i table = load_table(sh, kern_type_info(m->type)->table);
-    const int run = (to - from) / np;
-    for (int panel = from; panel < from + run; panel++) {
-        const uint8_t *lines[RUNS], *scales[RUNS];
+    for (int i = 0; i < len; i++) {
+        struct stream lines[KERN_RUNS], scales[KERN_RUNS];
         struct acts a = acts_of(x0, stride), sums = sums256(sh, x0, stride);
-        __m512 acc[RUNS][TILE], dmin = _mm512_setzero_ps();
+        __m512 acc[KERN_RUNS][TILE], dmin = _mm512_setzero_ps();
         for (int p = 0; p < np; p++) {
-            lines[p] = m->lines + (size_t)(panel + p * run) * m->panel_lines;
-            scales[p] = m->scales + (size_t)(panel + p * run) * m->panel_scales;
+            lines[p] = lines_of(&run[p], i, len, next[p]);
+            scales[p] = scales_of(&run[p], i, len, next[p]);
             for (int t = 0; t < nt; t++)
                 acc[p][t] = _mm512_setzero_ps();
         }
         for (int k = 0; k < m->cols; k += 256) {
             const size_t after = sh.mins ? 64 : 32;
-            __m512i mins[8], sum[RUNS][TILE];
+            __m512i mins[8], sum[KERN_RUNS][TILE];
             for (int p = 0; p < np; p++)
                 for (int t = 0; t < nt; t++)
                     sum[p][t] = _mm512_setzero_si512();
 #pragma GCC unroll 1
             for (int b = 0; b < 8; b++) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
                 for (int p = 0; p < np; p++) {
-                    const uint8_t *block = scales[p] + after + 128 / sh.groups * b;
-                    fetch(lines[p], sh.low + sh.high, amd);
-                    fetch_scales(scales[p] + scale_bytes256(sh) / 8 * b);
+                    const uint8_t *block = scales[p].at + after + 128 / sh.groups * b;
+                    fetch(lines[p].at, ahead_of(&lines[p], np, (size_t)one_step(np)),
+                          sh.low + sh.high, amd);
+                    _mm_prefetch((const char *)ahead_of(&scales[p], np, SCALES_AHEAD) +
+                                     scale_bytes256(sh) / 8 * b,
+                                 _MM_HINT_T0);
 #pragma GCC unroll 2
-                    for (int i = 0; i < 8 / sh.groups; i++)
-                        block256(sh, lines[p], i, table, scales256(sh, block, i), &a, &sums, nt,
+                    for (int j = 0; j < 8 / sh.groups; j++)
+                        block256(sh, lines[p].at, j, table, scales256(sh, block, j), &a, &sums, nt,
                                  sum[p]);
-                    lines[p] += 64 * (sh.low + sh.high);
+                    lines[p].at += 64 * (sh.low + sh.high);
                 }
                 acts_move(&a, nt, 32);
                 acts_move(&sums, nt, sh.groups == 4 ? 8 : 2);
             }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (int p = 0; p < np; p++) {
+                const uint8_t *at = scales[p].at;
                 if (sh.mins) {
                     for (int j = 0; j < 32 / sh.groups; j++)
-                        mins[j] = mins256(sh, scales[p] + after, j);
-                    dmin = negated_halves(scales[p] + 32);
+                        mins[j] = mins256(sh, at + after, j);
+                    dmin = negated_halves(at + 32);
                 }
-                end256(sh, mins, halves(scales[p]), dmin, &a, nt, sum[p], acc[p]);
-                scales[p] += scale_bytes256(sh);
+                end256(sh, mins, halves(at), dmin, &a, nt, sum[p], acc[p]);
+                scales[p].at += scale_bytes256(sh);
             }
             acts_move(&a, nt, sizeof(struct kern_x256) - 256);
             acts_move(&sums, nt, sizeof(struct kern_x256) - (sh.groups == 4 ? 64 : 16));
         }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int p = 0; p < np; p++)
             for (int t = 0; t < nt; t++)
-                store_rows(m, panel + p * run, y, y_stride, t, acc[p][t]);
+                store_rows(run[p].m, run[p].from + i, run[p].y, y_stride, t, acc[p][t]);
     }
 }
 
@@ -367,8 +401,8 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t
     }
 }
 
-typedef void fused_fn(const struct kern_mat *m, int from, int to, int np, const uint8_t *x,
-                      size_t stride, int nt, float *y, size_t y_stride);
+typedef void fused_fn(const struct kern_run *run, int np, int len, const uint8_t *x, size_t stride,
+                      int nt, size_t y_stride, const struct kern_run *const *next);
 
 struct path {
     fused_fn *fused;
@@ -380,8 +414,8 @@ struct path {
 /* All of a type's functions from its constants; `kind` is 32 or 256. */
 // clang-format off
 #define FUSED_CASE(kind, np, amd, n)                                                               \
-    case 64 * amd + 16 * np + n:                                                                   \
-        fused##kind(sh, m, from, to, np, amd, x, stride, n, y, y_stride); break;
+    case 128 * amd + 16 * np + n:                                                                  \
+        fused##kind(sh, run, np, len, amd, x, stride, n, y_stride, next); break;
 #define FUSED_CASES(kind, amd)                                                                     \
     FUSED_CASE(kind, 1, amd, 1) FUSED_CASE(kind, 1, amd, 2) FUSED_CASE(kind, 1, amd, 3)            \
     FUSED_CASE(kind, 1, amd, 4) FUSED_CASE(kind, 1, amd, 5) FUSED_CASE(kind, 1, amd, 6)            \
@@ -390,12 +424,15 @@ struct path {
 #define TILE_CASE(kind, nt)                                                                        \
     case nt: tile##kind(sh, src, x, stride, nt, n, out); break;
 #define TYPE(name, type, kind, ...)                                                                \
-    static void fused_##name(const struct kern_mat *m, int from, int to, int np, const uint8_t *x, \
-                             size_t stride, int nt, float *y, size_t y_stride)                     \
+    static void fused_##name(const struct kern_run *run, int np, int len, const uint8_t *x,        \
+                             size_t stride, int nt, size_t y_stride,                               \
+                             const struct kern_run *const *next)                                   \
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
-        switch (64 * on_amd() + 16 * np + nt) {                                                    \
-            FUSED_CASE(kind, 2, 1, 1) FUSED_CASE(kind, 2, 1, 2)                                    \
+        switch (128 * on_amd() + 16 * np + nt) {                                                   \
+            FUSED_CASE(kind, 4, 1, 1) FUSED_CASE(kind, 3, 1, 1) FUSED_CASE(kind, 2, 1, 1)          \
+            FUSED_CASE(kind, 4, 1, 2) FUSED_CASE(kind, 3, 1, 2) FUSED_CASE(kind, 2, 1, 2)          \
+            FUSED_CASE(kind, 2, 1, 3) FUSED_CASE(kind, 2, 1, 4)                                    \
             FUSED_CASES(kind, 0) FUSED_CASES(kind, 1)                                              \
         }                                                                                          \
     }                                                                                              \
@@ -455,7 +492,7 @@ INLINE void float_tile(int type, const struct kern_mat *m, int from, int to, int
                     f[p][t] = _mm512_setzero_ps();
             for (int n = int_min(256, cols - k0); n > 0; n -= 2) {
                 for (int p = 0; p < np; p++) {
-                    fetch(lines[p], size / 32, false);
+                    fetch(lines[p], NULL, size / 32, false);
                     for (int k = 0; k < 2; k++) {
                         __m512 w = float_weights(type, lines[p], k);
                         for (int t = 0; t < nt; t++)
@@ -476,12 +513,15 @@ INLINE void float_tile(int type, const struct kern_mat *m, int from, int to, int
     }
 }
 
+typedef void float_fn(const struct kern_mat *m, int from, int to, int np, const uint8_t *x,
+                      size_t stride, int nt, float *y, size_t y_stride);
+
 // clang-format off
 #define FLOAT_CASE(type, np, n)                                                                    \
     case (np > 1 ? -n : n):                                                                        \
         float_tile(KERN_TYPE_##type, m, from, to, np, x, stride, n, y, y_stride); break;
 #define FLOAT_TYPE(name, type)                                                                     \
-    static void fused_##name(const struct kern_mat *m, int from, int to, int np, const uint8_t *x, \
+    static void float_##name(const struct kern_mat *m, int from, int to, int np, const uint8_t *x, \
                              size_t stride, int nt, float *y, size_t y_stride)                     \
     {                                                                                              \
         switch (np == 4 ? -nt : nt) {                                                              \
@@ -506,17 +546,6 @@ static int split_tokens(int n, int most, int *tiles, int *big)
     int nt = (n + *tiles - 1) / *tiles;
     *big = *tiles - (nt * *tiles - n);
     return nt;
-}
-
-/* All panels times at most TILE tokens; `together` panels at a time while that leaves registers. */
-static void matmul_fused(const struct kern_mat *m, fused_fn *fused, int together, int from, int to,
-                         const uint8_t *x, size_t x_stride, int n, float *y, size_t y_stride)
-{
-    int cut = n <= 4 ? from + (to - from) / together * together : from;
-    if (cut > from)
-        fused(m, from, cut, together, x, x_stride, n, y, y_stride);
-    if (to > cut)
-        fused(m, cut, to, 1, x, x_stride, n, y, y_stride);
 }
 
 /* Two panels times n <= CHUNK tokens, segment by segment. */
@@ -559,14 +588,16 @@ static void matmul_segs(const struct kern_mat *m, int panel, const uint8_t *x, s
 }
 
 /* Panels [from, to) times any number of tokens, at most TILE at a time. */
-static void matmul_tiles(const struct kern_mat *m, fused_fn *fused, int together, int from, int to,
-                         const uint8_t *x, size_t x_stride, int n, float *y, size_t y_stride)
+static void matmul_tiles(const struct kern_mat *m, int from, int to, const uint8_t *x,
+                         size_t x_stride, int n, float *y, size_t y_stride)
 {
+    const struct kern_run *none = NULL;
     int tiles, big, nt = split_tokens(n, TILE, &tiles, &big);
     for (int i = 0, t = 0; i < tiles; i++) {
         int size = i < big ? nt : nt - 1;
-        matmul_fused(m, fused, together, from, to, x + (size_t)t * x_stride, x_stride, size,
-                     y + (size_t)t * y_stride, y_stride);
+        struct kern_run run = {m, from, y + (size_t)t * y_stride};
+        paths[m->type].fused(&run, 1, to - from, x + (size_t)t * x_stride, x_stride, size, y_stride,
+                             &none);
         t += size;
     }
 }
@@ -574,11 +605,19 @@ static void matmul_tiles(const struct kern_mat *m, fused_fn *fused, int together
 static void matmul_float(const struct kern_mat *m, int from, int to, const uint8_t *x,
                          size_t x_stride, int n, float *y, size_t y_stride)
 {
-    fused_fn *fused = m->type == KERN_TYPE_F32   ? fused_f32
-                      : m->type == KERN_TYPE_F16 ? fused_f16
-                                                 : fused_bf16;
-    for (int p = from; p < to; p += 4) // the panels stay in the cache while tokens pass
-        matmul_tiles(m, fused, 4, p, int_min(to, p + 4), x, x_stride, n, y, y_stride);
+    float_fn *tile = m->type == KERN_TYPE_F32   ? float_f32
+                     : m->type == KERN_TYPE_F16 ? float_f16
+                                                : float_bf16;
+    int tiles, big, nt = split_tokens(n, TILE, &tiles, &big);
+    for (int p = from, np; p < to; p += np) { // the panels stay in the cache while tokens pass
+        np = to - p >= 4 && nt <= 4 ? 4 : 1;
+        for (int i = 0, t = 0; i < tiles; i++) {
+            int size = i < big ? nt : nt - 1;
+            tile(m, p, p + np, np, x + (size_t)t * x_stride, x_stride, size,
+                 y + (size_t)t * y_stride, y_stride);
+            t += size;
+        }
+    }
 }
 
 void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
@@ -589,7 +628,6 @@ void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void 
         return;
     }
     const uint8_t *rows = x;
-    fused_fn *fused = paths[m->type].fused;
     int most = int_min(CHUNK, int_max(2 * TILE, (int)(CHUNK_BYTES / x_stride)));
     int chunks = (n + most - 1) / most;
     for (; n > FUSED; chunks--) {
@@ -597,20 +635,38 @@ void kern_vnni512_matmul(const struct kern_mat *m, int from, int to, const void 
         for (; p + 1 < to; p += 2)
             matmul_segs(m, p, rows, x_stride, chunk, y, y_stride);
         if (p < to)
-            matmul_tiles(m, fused, 1, p, to, rows, x_stride, chunk, y, y_stride);
+            matmul_tiles(m, p, to, rows, x_stride, chunk, y, y_stride);
         n -= chunk;
         rows += (size_t)chunk * x_stride;
         y += (size_t)chunk * y_stride;
     }
-    bool wide = n <= 2 && (size_t)(to - from) * m->panel_lines >= RUNS * RUN_BYTES && on_amd();
     if (n > 0)
-        matmul_fused(m, fused, wide ? RUNS : 1, from, to, rows, x_stride, n, y, y_stride);
+        matmul_tiles(m, from, to, rows, x_stride, n, y, y_stride);
+}
+
+static void matmul_runs(const struct kern_run *run, int n_runs, int len, const void *x,
+                        size_t x_stride, int n, size_t y_stride, const struct kern_run *next,
+                        int n_next)
+{
+    const struct kern_run *after[KERN_RUNS] = {0};
+    const enum kern_act act = run->m->act;
+    for (int i = 0; i < int_min(n_runs, n_next); i++)
+        if (next[i].m->act == act)
+            after[i] = &next[i];
+    if (act != KERN_ACT_F32)
+        paths[run->m->type].fused(run, n_runs, len, x, x_stride, n, y_stride, after);
+    for (int i = 0; i < n_runs && act == KERN_ACT_F32; i++)
+        matmul_float(run[i].m, run[i].from, run[i].from + len, x, x_stride, n, run[i].y, y_stride);
 }
 
 void kern_fill_vnni512(struct kern *k)
 {
     k->name = "vnni512";
     k->matmul = kern_vnni512_matmul;
+    if (on_amd()) {
+        memcpy(k->runs, (int[]){0, 4, 4, 2, 2}, sizeof k->runs);
+        k->matmul_runs = matmul_runs;
+    }
     kern_fill_vnni512_attn(k);
 }
 

@@ -21,6 +21,7 @@ static const struct {
 
 void kern_init(struct kern *k, unsigned cpu)
 {
+    *k = (struct kern){0};
     for (size_t i = 0; i < COUNT(levels); i++)
         if ((cpu & levels[i].need) == levels[i].need)
             levels[i].fill(k);

@@ -78,6 +78,16 @@ struct kern_part {
     int n_next;
 };
 
+/* Panels of one matrix that follow each other, the first of them `from`, and row 0 of where the
+ * matrix's results go. */
+struct kern_run {
+    const struct kern_mat *m;
+    int from;
+    float *y;
+};
+#define KERN_RUNS     4 // that are multiplied side by side, at most
+#define KERN_RUN_ROWS 4 // coded rows that they are multiplied with, at most
+
 struct kern {
     const char *name; // "scalar", "avx2" ...
 
@@ -91,6 +101,17 @@ struct kern {
      * with more than a megabyte of them calls should cover a block of tokens and several panels. */
     void (*matmul)(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
                    int n, float *y, size_t y_stride);
+
+    /* Few rows wait for memory, and some processors read several streams faster than one.  runs[n],
+     * if not 0: how many runs of panels n rows are best multiplied with side by side, by this.
+     *   run  [n_runs] of len panels each: of one type and one number of columns; n_runs <= runs[n]
+     *   next [n_next] the runs that this thread multiplies afterwards, as far as it is known;
+     *        their beginnings are fetched
+     * The rest, and what comes out, as in matmul. */
+    int runs[KERN_RUN_ROWS + 1];
+    void (*matmul_runs)(const struct kern_run *run, int n_runs, int len, const void *x,
+                        size_t x_stride, int n, size_t y_stride, const struct kern_run *next,
+                        int n_next);
 
     /* out[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); 16 lanes summed in a fixed order.  out may be
      * x. */

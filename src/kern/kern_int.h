@@ -72,6 +72,9 @@ void kern_scalar_code(const float *x, int d, struct kern_q8_row *row);
 /* The scalar level's functions, also used by the levels above where they have no better. */
 void kern_scalar_matmul(const struct kern_mat *m, int from, int to, const void *x, size_t x_stride,
                         int n, float *y, size_t y_stride);
+void kern_scalar_matmul_runs(const struct kern_run *run, int n_runs, int len, const void *x,
+                             size_t x_stride, int n, size_t y_stride, const struct kern_run *next,
+                             int n_next);
 /* Unpacks columns [256 s, 256 s + 256) of a panel. */
 void kern_scalar_unpack(const struct kern_mat *m, int panel, int s, struct kern_seg *seg);
 

@@ -285,31 +285,43 @@ static void matmul_many_tokens(void **state)
     }
 }
 
-// Few tokens times many long panels, which a level may walk in several runs: as they come out among
-// more tokens.
-static void matmul_long_runs(void **state)
+// Runs of panels side by side, with whatever comes next, come out as one after the other.
+static void matmul_runs_are_matmul(void **state)
 {
     (void)state;
-    enum { ROWS = 16 * 17 + 3, N = 5 };
+    enum { ROWS = 16 * 9 + 3, N = KERN_RUN_ROWS, STRIDE = ROWS + 2 };
     uint64_t seed = 41;
     struct kern k[8];
     size_t n_levels = levels(k, COUNT(k));
+    struct problem other = {.type = KERN_TYPE_Q8_0, .rows = 16, .cols = 64, .n = 1};
+    problem_init(&other, FILL_WEIGHTS, &seed);
     for (size_t i = 0; i < COUNT(types); i++) {
         struct problem p = {.type = types[i], .rows = ROWS, .cols = 1536, .n = N};
         problem_init(&p, FILL_WEIGHTS, &seed);
         problem_code(&p, &k[0]);
-        float *want = mem_alloc(N * ROWS * sizeof *want), *got = mem_alloc(N * ROWS * sizeof *got);
-        for (size_t l = 0; l < n_levels; l++) {
-            k[l].matmul(&p.m, 0, p.m.n_panels, p.x, p.x_stride, N, want, ROWS);
-            for (int n = 1; n < N; n++) {
-                k[l].matmul(&p.m, 0, p.m.n_panels, p.x, p.x_stride, n, got, ROWS);
-                check_bits(got, want, (size_t)n * ROWS, "long runs", p.type, k[l].name, n, 0);
-            }
-        }
-        mem_free(want);
-        mem_free(got);
+        float want[N * STRIDE], got[N * STRIDE];
+        for (size_t l = 0; l < n_levels; l++)
+            for (int n = 1; n <= N; n++)
+                for (int runs = 1; runs <= (k[l].runs[n] ? k[l].runs[n] : KERN_RUNS); runs++) {
+                    for (int j = 0; j < N * STRIDE; j++)
+                        want[j] = got[j] = Y_GUARD;
+                    k[0].matmul(&p.m, 0, p.m.n_panels, p.x, p.x_stride, n, want, STRIDE);
+                    int len = p.m.n_panels / runs, n_next = n % 3 * runs / 2;
+                    struct kern_run run[KERN_RUNS], next[KERN_RUNS];
+                    for (int r = 0; r < KERN_RUNS; r++) {
+                        run[r] = (struct kern_run){&p.m, r * len, got};
+                        next[r] = (struct kern_run){n % 2 ? &p.m : &other.m, 0, got};
+                    }
+                    k[l].matmul_runs(run, runs, len, p.x, p.x_stride, n, STRIDE, next, n_next);
+                    run[0].from = runs * len;
+                    if (runs * len < p.m.n_panels)
+                        k[l].matmul_runs(run, 1, p.m.n_panels - runs * len, p.x, p.x_stride, n,
+                                         STRIDE, next, 0);
+                    check_bits(got, want, N * STRIDE, "runs", p.type, k[l].name, n, runs);
+                }
         problem_fini(&p);
     }
+    problem_fini(&other);
 }
 
 static void levels_follow_the_mask(void **state)
@@ -649,7 +661,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(scalar_matmul_is_the_product),
     cmocka_unit_test(matmul_same_bits_everywhere),
     cmocka_unit_test(matmul_many_tokens),
-    cmocka_unit_test(matmul_long_runs),
+    cmocka_unit_test(matmul_runs_are_matmul),
     cmocka_unit_test(matmul_lives_with_nan),
     cmocka_unit_test(levels_follow_the_mask),
     cmocka_unit_test(rows_same_bits_everywhere),

@@ -143,6 +143,7 @@ void kern_fill_scalar(struct kern *k)
     k->name = "scalar";
     k->quantize = quantize;
     k->matmul = kern_scalar_matmul;
+    k->matmul_runs = kern_scalar_matmul_runs;
     k->rms_norm = rms_norm;
     k->rope = rope;
     k->swiglu = swiglu;

@@ -229,3 +229,14 @@ void kern_scalar_matmul(const struct kern_mat *m, int from, int to, const void *
                 matmul_panel(m, p, rows, x_stride, count, out, y_stride);
         }
 }
+
+void kern_scalar_matmul_runs(const struct kern_run *run, int n_runs, int len, const void *x,
+                             size_t x_stride, int n, size_t y_stride, const struct kern_run *next,
+                             int n_next)
+{
+    (void)next;
+    (void)n_next;
+    for (int i = 0; i < n_runs; i++)
+        kern_scalar_matmul(run[i].m, run[i].from, run[i].from + len, x, x_stride, n, run[i].y,
+                           y_stride);
+}

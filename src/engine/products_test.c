@@ -1,4 +1,6 @@
-/* engine/reads_test.c - what is fetched ahead of a phase is what its chunks begin with. */
+/* engine/products_test.c - the chunks of a phase make every panel once, and what is fetched ahead
+ * is what they begin with. */
+#include "base/mem.h"
 #include "engine/pass_int.h"
 #include "engine/synth_test.h"
 #include "test.h"
@@ -88,6 +90,7 @@ static void reads_are_what_chunks_begin_with(void **state)
     struct err e = {0};
     conf.n_threads = 2;
     assert_true(engine_open(&en, g, &conf, &e));
+    memset(en->kern.runs, 0, sizeof en->kern.runs);
     int32_t block = engine_kv_take(en);
     struct engine_seq seq = {.blocks = &block, .n_blocks = 1};
 
@@ -117,7 +120,92 @@ static void reads_are_what_chunks_begin_with(void **state)
     buf_free(&bytes);
 }
 
+/* How often each panel of the stage's matrices is made, by all chunks of the phase. */
+static void check_panels(const struct kern_phase *phase)
+{
+    const struct pass_stage *st = phase->arg;
+    int n;
+    const struct kern_mat *m = matrices(st, &n);
+    unsigned char made[4][512] = {{0}};
+    n += st->in == IN_FFN_NORM; // and up
+    for (int i = 0; i < n; i++)
+        assert_true(m[i].n_panels <= 512);
+    for (int chunk = 0; chunk < phase->n_chunks; chunk++) {
+        struct pass_part c = engine_part(st, chunk);
+        assert_int_equal(c.n, st->n);
+        for (int i = 0; i < c.n_products; i++)
+            for (int r = 0; r < c.products[i].n_runs; r++) {
+                const struct kern_run *run = &c.products[i].run[r];
+                assert_true(run->m >= m && run->m < m + n);
+                assert_int_equal(run->m->type, c.products[i].run[0].m->type);
+                assert_true(run->from >= 0 && run->from + c.products[i].len <= run->m->n_panels);
+                for (int j = 0; j < c.products[i].len; j++)
+                    made[run->m - m][run->from + j]++;
+            }
+    }
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < m[i].n_panels; j++)
+            if (made[i][j] != 1)
+                fail_msg("input %d, %d rows, %d chunks: panel %d of matrix %d is made %d times",
+                         (int)st->in, st->n, phase->n_chunks, j, i, made[i][j]);
+}
+
+/* Steps of 1 .. KERN_RUN_ROWS rows of one engine with runs and one without: the same logits. */
+static void check_runs(const char *preset, const char *mix, int n_threads)
+{
+    static const int four[] = {0, 4, 4, 2, 2};
+    struct buf bytes;
+    struct gguf *g = open_synth(&bytes, preset, mix);
+    struct engine_conf conf = engine_conf_default();
+    struct engine *en[2];
+    struct engine_seq seq[2];
+    int32_t block[2];
+    const float *logits[2];
+    struct err e = {0};
+    conf.n_threads = n_threads;
+    conf.max_logits = KERN_RUN_ROWS;
+    for (int i = 0; i < 2; i++) {
+        assert_true(engine_open(&en[i], g, &conf, &e));
+        block[i] = engine_kv_take(en[i]);
+        seq[i] = (struct engine_seq){.blocks = &block[i], .n_blocks = 1};
+    }
+    memcpy(en[0]->kern.runs, four, sizeof four);
+    memset(en[1]->kern.runs, 0, sizeof four);
+    for (int n = 1, pos = 0; n <= KERN_RUN_ROWS; pos += n++) {
+        for (int i = 0; i < 2; i++) {
+            struct engine_row rows[KERN_RUN_ROWS];
+            for (int r = 0; r < n; r++)
+                rows[r] = (struct engine_row){
+                    .token = 7 * pos + r, .pos = pos + r, .seq = &seq[i], .logits = true};
+            assert_true(engine_step(en[i], rows, n, &logits[i], NULL, &e));
+            for (int k = 0; k < en[i]->pass->n_phases; k++)
+                if (en[i]->pass->phases[k].reads)
+                    check_panels(&en[i]->pass->phases[k]);
+        }
+        assert_memory_equal(logits[0], logits[1],
+                            (size_t)n * (size_t)en[0]->h.n_vocab * sizeof(float));
+    }
+    for (int i = 0; i < 2; i++) {
+        engine_kv_drop(en[i], block[i]);
+        engine_close(en[i]);
+    }
+    gguf_close(g);
+    buf_free(&bytes);
+}
+
+static void runs_make_every_panel_once(void **state)
+{
+    static const char *presets[] = {"nano-llama",  "tiny-llama", "tiny-qwen2",
+                                    "tiny-gemma3", "tiny-phi3",  "tiny-qwen3"};
+    static const char *mixes[] = {"Q4_K_M", "Q8_0", "F16"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(presets); i++)
+        for (int n_threads = 1; n_threads <= 3; n_threads++)
+            check_runs(presets[i], mixes[((int)i + n_threads) % (int)COUNT(mixes)], n_threads);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(reads_are_what_chunks_begin_with),
+    cmocka_unit_test(runs_make_every_panel_once),
 };
 TEST_FILE(tests)
