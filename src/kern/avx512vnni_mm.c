@@ -651,7 +651,7 @@ static void matmul_runs(const struct kern_run *run, int n_runs, int len, const v
     const struct kern_run *after[KERN_RUNS] = {0};
     const enum kern_act act = run->m->act;
     for (int i = 0; i < int_min(n_runs, n_next); i++)
-        if (next[i].m->act == act)
+        if (next[i].m->scales) // floats have none
             after[i] = &next[i];
     if (act != KERN_ACT_F32)
         paths[run->m->type].fused(run, n_runs, len, x, x_stride, n, y_stride, after);
