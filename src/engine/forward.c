@@ -317,8 +317,7 @@ void engine_run_head(void *arg, int chunk, int worker)
     const struct engine_pass *p = st->en->pass;
     struct pass_part c = engine_part(st, chunk);
     if (p->n_head >= 0 && c.n_products > 0) { // chosen panels: runs of neighbours
-        struct pass_product all = c.products[0];
-        int at = all.run[0].from, end = at + all.len;
+        int at = c.products[0].run[0].from, end = at + c.products[0].len;
         for (int to; at < end; at = to) {
             for (to = at + 1; to < end && p->head[to] == p->head[to - 1] + 1;)
                 to++;

@@ -153,17 +153,19 @@ static bool product_after(const struct pass_stage *st, int chunk, int worker,
     const struct engine_pass *p = st->en->pass;
     int n_lanes = st->en->conf.n_threads;
     if ((chunk + 1) % (st->groups / n_lanes) == 0) {
-        const struct pass_stage *end = p->stages + p->n_phases;
-        do
-            st++;
-        while (st < end && !(st->groups > 1 && st->n > 0));
-        if (st == end || !st->runs)
+        int i = (int)(st - p->stages) + 1;
+        while (i < p->n_phases && !(p->phases[i].reads && p->phases[i].n_chunks > 0))
+            i++;
+        st = &p->stages[i];
+        if (i == p->n_phases || !st->runs)
             return false;
         chunk = st->groups / n_lanes * worker - 1;
     }
     struct pass_part c = engine_part(st, chunk + 1);
+    if (c.n_products == 0)
+        return false;
     *out = c.products[0];
-    return c.n_products > 0;
+    return true;
 }
 
 /* All products of a chunk. */
@@ -172,7 +174,8 @@ void engine_multiply(const struct pass_stage *st, const struct pass_part *c, int
 {
     const struct kern *k = &st->en->kern;
     struct pass_product after;
-    bool known = st->runs && product_after(st, chunk, worker, &after);
+    if (!st->runs || !product_after(st, chunk, worker, &after))
+        after.n_runs = 0;
     for (int i = 0; i < c->n_products; i++) {
         const struct pass_product *p = &c->products[i];
         const struct kern_mat *m = p->run[0].m;
@@ -181,7 +184,7 @@ void engine_multiply(const struct pass_stage *st, const struct pass_part *c, int
         if (st->runs) {
             const struct pass_product *next = i + 1 < c->n_products ? p + 1 : &after;
             k->matmul_runs(p->run, p->n_runs, p->len, x, stride, c->n, (size_t)c->ld, next->run,
-                           next != &after || known ? next->n_runs : 0);
+                           next->n_runs);
             continue;
         }
         for (int r = 0; r < p->n_runs; r++)

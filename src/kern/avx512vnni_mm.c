@@ -609,12 +609,12 @@ static void matmul_float(const struct kern_mat *m, int from, int to, const uint8
                      : m->type == KERN_TYPE_F16 ? float_f16
                                                 : float_bf16;
     int tiles, big, nt = split_tokens(n, TILE, &tiles, &big);
-    for (int p = from, np; p < to; p += np) { // the panels stay in the cache while tokens pass
-        np = to - p >= 4 && nt <= 4 ? 4 : 1;
+    for (int p = from; p < to; p += 4) { // the panels stay in the cache while tokens pass
+        int end = int_min(to, p + 4);
         for (int i = 0, t = 0; i < tiles; i++) {
             int size = i < big ? nt : nt - 1;
-            tile(m, p, p + np, np, x + (size_t)t * x_stride, x_stride, size,
-                 y + (size_t)t * y_stride, y_stride);
+            tile(m, p, end, end - p == 4 && size <= 4 ? 4 : 1, x + (size_t)t * x_stride, x_stride,
+                 size, y + (size_t)t * y_stride, y_stride);
             t += size;
         }
     }
