@@ -19,6 +19,8 @@
 static const char help[] =
     "usage: confab bench [options] FILE.gguf\n"
     "Measures how fast this machine runs a model: the engine alone, without HTTP or sampling.\n"
+    "Beside decode: `memory` is how fast the weights are read by themselves in between, in GB/s,\n"
+    "and `share` which part of a step's time that takes (1: as fast as memory allows).\n"
     "\n"
     "  -p, --prompt N        tokens of prefill (default 512; 0: none)\n"
     "  -g, --gen N           tokens of decode (default 64; 0: none)\n"
@@ -34,6 +36,7 @@ static const char help[] =
 
 #define LIST_MAX   16
 #define REPEAT_MAX 1000
+#define READ_EVERY 8 // tokens of decode
 
 struct list {
     int v[LIST_MAX], n;
@@ -48,11 +51,12 @@ struct request {
     bool json;
 };
 
-/* One test's numbers, in tokens per second. */
+/* One test's numbers, in tokens per second; of decode also how fast the weights were read by
+ * themselves, in GB/s, and which share of a step's time that takes. */
 struct result {
     const char *what;
     int n, depth, streams, threads;
-    double median, slowest, fastest;
+    double median, slowest, fastest, memory, share;
 };
 
 static bool number(const char *name, str text, int min, int max, int *out)
@@ -89,6 +93,7 @@ struct field {
     struct engine_row *rows;
     int n_seqs, max_rows;
     uint64_t drawn;
+    uint64_t reading, n_reads; // of the weights alone: ns
 };
 
 static bool field_open(struct field *f, const struct gguf *g, const struct request *r,
@@ -145,7 +150,8 @@ static bool prefill(struct field *f, int seq, int from, int n, struct err *e)
     return true;
 }
 
-/* One more token for every sequence, n times. */
+/* One more token for every sequence, n times.  Now and then, the first time too, the weights are
+ * read by themselves. */
 static bool decode(struct field *f, int from, int n, struct err *e)
 {
     const float *logits;
@@ -154,6 +160,12 @@ static bool decode(struct field *f, int from, int n, struct err *e)
             f->rows[i] = (struct engine_row){draw(f), from + at, &f->seqs[i], true};
         if (!engine_step(f->en, f->rows, f->n_seqs, &logits, NULL, e))
             return false;
+        if (at % READ_EVERY == 0) {
+            uint64_t start = clock_mono_ns();
+            engine_read_weights(f->en);
+            f->reading += clock_mono_ns() - start;
+            f->n_reads++;
+        }
     }
     return true;
 }
@@ -164,41 +176,62 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double median_of(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, ascending);
+    return (v[(n - 1) / 2] + v[n / 2]) / 2;
+}
+
 /* Runs one test once to warm up, then as often as asked.  KV positions are written anew each time.
  */
 static bool measure(struct field *f, const struct request *r, struct result *out, struct err *e)
 {
-    double rates[REPEAT_MAX];
+    double rates[REPEAT_MAX], memory[REPEAT_MAX], share[REPEAT_MAX];
     bool is_prefill = str_eqc(str_c(out->what), "prefill");
     for (int i = -1; i < r->repeat; i++) {
+        f->reading = f->n_reads = 0;
         uint64_t start = clock_mono_ns();
         if (!(is_prefill ? prefill(f, 0, out->depth, out->n, e)
                          : decode(f, out->depth, i < 0 ? 1 : out->n, e)))
             return false;
-        double seconds = (double)(clock_mono_ns() - start) / 1e9;
-        if (i >= 0)
-            rates[i] = out->n * (double)(is_prefill ? 1 : f->n_seqs) / seconds;
+        double seconds = (double)(clock_mono_ns() - start - f->reading) / 1e9;
+        if (i < 0)
+            continue;
+        rates[i] = out->n * (double)(is_prefill ? 1 : f->n_seqs) / seconds;
+        if (!is_prefill) {
+            double read = (double)f->reading / 1e9 / (double)f->n_reads;
+            memory[i] = (double)engine_info(f->en)->weight_bytes / 1e9 / read;
+            share[i] = read / (seconds / out->n);
+        }
     }
-    qsort(rates, (size_t)r->repeat, sizeof rates[0], ascending);
+    out->median = median_of(rates, r->repeat);
     out->slowest = rates[0];
     out->fastest = rates[r->repeat - 1];
-    out->median = (rates[(r->repeat - 1) / 2] + rates[r->repeat / 2]) / 2;
+    out->memory = is_prefill ? 0 : median_of(memory, r->repeat);
+    out->share = is_prefill ? 0 : median_of(share, r->repeat);
     return true;
 }
 
 static void show(const struct request *r, const struct result *x, json_t *all)
 {
     if (!r->json) {
-        printf("%-8s %6d %7d %8d %8d %10.1f %10.1f %10.1f\n", x->what, x->n, x->depth, x->streams,
+        printf("%-8s %6d %7d %8d %8d %10.1f %10.1f %10.1f", x->what, x->n, x->depth, x->streams,
                x->threads, x->median, x->slowest, x->fastest);
+        if (x->memory > 0)
+            printf(" %8.1f %6.2f", x->memory, x->share);
+        putchar('\n');
         fflush(stdout);
         return;
     }
-    json_array_append_new(all, json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f}", "test",
-                                         x->what, "tokens", x->n, "depth", x->depth, "streams",
-                                         x->streams, "threads", x->threads, "repeat", r->repeat,
-                                         "median", x->median, "slowest", x->slowest, "fastest",
-                                         x->fastest));
+    json_t *o =
+        json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f}", "test", x->what, "tokens", x->n,
+                  "depth", x->depth, "streams", x->streams, "threads", x->threads, "repeat",
+                  r->repeat, "median", x->median, "slowest", x->slowest, "fastest", x->fastest);
+    if (x->memory > 0) {
+        json_object_set_new(o, "memory_gb_per_s", json_real(x->memory));
+        json_object_set_new(o, "memory_share", json_real(x->share));
+    }
+    json_array_append_new(all, o);
 }
 
 /* All tests of one engine: one number of threads, one of streams. */
@@ -239,8 +272,8 @@ static bool run_field(const struct gguf *g, const struct request *r, int n_threa
 static bool run_all(const struct gguf *g, const struct request *r, json_t *all, struct err *e)
 {
     if (!r->json)
-        printf("%-8s %6s %7s %8s %8s %10s %10s %10s\n", "test", "tokens", "depth", "streams",
-               "threads", "tokens/s", "slowest", "fastest");
+        printf("%-8s %6s %7s %8s %8s %10s %10s %10s %8s %6s\n", "test", "tokens", "depth",
+               "streams", "threads", "tokens/s", "slowest", "fastest", "memory", "share");
     for (int t = 0; t < r->threads.n; t++)
         for (int s = 0; s < r->streams.n; s++)
             if (!run_field(g, r, r->threads.v[t], r->streams.v[s], s == 0, all, e))
@@ -318,6 +351,7 @@ int cli_bench(int argc, char **argv)
     r.depths.n = r.streams.n = r.threads.n = 1;
     r.streams.v[0] = 1;
     r.threads.v[0] = processors();
+    optind = 1;
     for (int c; (c = getopt_long(argc, argv, "p:g:d:s:t:r:h", options, NULL)) != -1;) {
         if (c == 'h') {
             fputs(help, stdout);

@@ -1,7 +1,8 @@
-/* cli/quantize_test.c - synth, quantize and inspect as a user calls them. */
+/* cli/quantize_test.c - synth, quantize, inspect and bench as a user calls them. */
 #include "cli/cli.h"
 #include "gguf/gguf.h"
 #include "gguf/writer.h"
+#include "json/json.h"
 #include "kern/kern.h"
 #include "test.h"
 
@@ -264,10 +265,50 @@ static void synth_options_are_checked(void **state)
     buf_free(&log);
 }
 
+static double number_of(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+/* Rates of everything asked for; beside decode how fast memory is, and how much of it was had. */
+static void bench_tells_rates_and_memory(void **state)
+{
+    struct buf out = BUF_INIT(1 << 20), log = BUF_INIT(1 << 20);
+    char path[PATH_MAX];
+    (void)state;
+    in(path, "m.gguf");
+    assert_int_equal(RUN(cli_synth, "synth", "--preset", "nano-llama", path), 0);
+    assert_int_equal(RUN(cli_bench, "bench", "-p", "20", "-g", "9", "-s", "1,3", "-r", "2", "-t",
+                         "2", "--json", path),
+                     0);
+    json_t *all = json_loads(buf_cstr(&out), 0, NULL);
+    json_t *results = json_object_get(all, "results"), *x;
+    assert_int_equal(json_array_size(results), 3);
+    size_t i;
+    json_array_foreach(results, i, x)
+    {
+        static const char *const what[] = {"prefill", "decode", "decode"};
+        assert_string_equal(json_string_value(json_object_get(x, "test")), what[i]);
+        assert_true(number_of(x, "slowest") > 0);
+        assert_true(number_of(x, "slowest") <= number_of(x, "median"));
+        assert_true(number_of(x, "median") <= number_of(x, "fastest"));
+        assert_true((number_of(x, "memory_gb_per_s") > 0) == (i > 0));
+        assert_true((number_of(x, "memory_share") > 0) == (i > 0));
+    }
+    json_decref(all);
+    assert_int_equal(RUN(cli_bench, "bench", "-p", "0", "-g", "1", "-r", "1", path), 0);
+    assert_non_null(strstr(buf_cstr(&out), "memory  share\ndecode "));
+    assert_int_equal(RUN(cli_bench, "bench", "-r", "0", path), 2);
+    assert_int_equal(RUN(cli_bench, "bench", in(path, "none")), 1);
+    buf_free(&out);
+    buf_free(&log);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(quantize_keeps_the_model, make_dir, drop_dir),
     cmocka_unit_test_setup_teardown(quantize_refuses_clearly, make_dir, drop_dir),
     cmocka_unit_test_setup_teardown(inspect_shows_and_stays_safe, make_dir, drop_dir),
     cmocka_unit_test_setup_teardown(synth_options_are_checked, make_dir, drop_dir),
+    cmocka_unit_test_setup_teardown(bench_tells_rates_and_memory, make_dir, drop_dir),
 };
 TEST_FILE(tests)
