@@ -103,6 +103,13 @@ INLINE __m512i scales256(const struct shape sh, const uint8_t *p, int j)
     return _mm512_and_si512(j % 2 ? _mm512_srli_epi32(v, 16) : v, _mm512_set1_epi32(15));
 }
 
+// Of scales for narrow sums 16 bits, beside which there are zeros.
+INLINE __m512i narrowed(const struct shape sh, __m512i scale)
+{
+    const bool negative = sh.offset != 0; // some are
+    return sh.narrow && negative ? _mm512_and_si512(scale, _mm512_set1_epi32(0xffff)) : scale;
+}
+
 // Mins of blocks 2 j and 2 j + 1, as pairs of 16-bit numbers.
 INLINE __m512i mins256(const struct shape sh, const uint8_t *p, int j)
 {
@@ -170,7 +177,7 @@ INLINE void unpack_seg(const struct shape sh, const struct source *src, __m512i 
     const uint8_t *after = scales + (sh.mins ? 64 : 32);
     _mm512_store_ps(seg->d[0], halves(scales));
     for (int j = 0; j < 64 / sh.groups; j++)
-        _mm512_store_si512(seg->scale[j], scales256(sh, after, j));
+        _mm512_store_si512(seg->scale[j], narrowed(sh, scales256(sh, after, j)));
     if (!sh.mins)
         return;
     for (int j = 0; j < 32 / sh.groups; j++)

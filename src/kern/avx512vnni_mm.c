@@ -19,16 +19,17 @@
 
 /* Bytes between a line in use and the lines fetched.  Intel: into the second-level cache from far,
  * which covers the way from memory with more lines on their way than the first level can wait for,
- * and from there into the first.  AMD is faster with one step (measured on Zen 5), the shorter the
- * more runs there are; types of floats take two everywhere.  Scales are a stream of their own, a
- * tenth as long. */
-#define FAR          4096
+ * and from there into the first.  AMD is faster with one step (measured on Zen 5); the more runs
+ * there are, the shorter the way.  Types of floats take two steps everywhere.  Scales are a stream
+ * of their own, a tenth as long. */
 #define NEAR         768
 #define SCALES_AHEAD 640
 
-INLINE int one_step(int np)
+INLINE int far(int np, bool amd)
 {
-    return np == 1 ? 6144 : np == 2 ? 3072 : 2048;
+    if (np == 1)
+        return amd ? 6144 : 4096;
+    return amd && np == 2 ? 3072 : 2048;
 }
 
 INLINE bool on_amd(void)
@@ -36,14 +37,25 @@ INLINE bool on_amd(void)
     return __builtin_cpu_is("amd");
 }
 
-/* Lines to be fetched: of p those at `ahead`, where a run of panels is walked on AMD. */
+/* A type's shape on such a processor.  Intel multiplies integers of 32 bits at a quarter of the
+ * rate of dot products, so that two of these are better; AMD at half of it. */
+INLINE struct shape on(bool amd, struct shape sh)
+{
+    if (amd)
+        sh.narrow = 0;
+    return sh;
+}
+
+/* Lines to be fetched: of p soon, and those at `ahead`. */
 INLINE void fetch(const uint8_t *p, const uint8_t *ahead, int lines, bool amd)
 {
-    for (int i = 0; i < lines; i++) {
-        _mm_prefetch((const char *)(amd ? ahead : p + NEAR) + 64 * i, _MM_HINT_T0);
-        if (!amd)
-            _mm_prefetch((const char *)p + FAR + 64 * i, _MM_HINT_T1);
-    }
+    for (int i = 0; i < lines; i++)
+        if (amd) {
+            _mm_prefetch((const char *)ahead + 64 * i, _MM_HINT_T0);
+        } else {
+            _mm_prefetch((const char *)p + NEAR + 64 * i, _MM_HINT_T0);
+            _mm_prefetch((const char *)ahead + 64 * i, _MM_HINT_T1);
+        }
 }
 
 /* A stream that is read, and fetched so far ahead that it goes on into the one that is read next.
@@ -132,7 +144,7 @@ INLINE void fused32(const struct shape sh, const struct kern_run *run, int np, i
             for (int p = 0; p < np; p++) {
                 const uint8_t *scale = scales[p].at;
                 __m512 min = _mm512_setzero_ps();
-                fetch(lines[p].at, ahead_of(&lines[p], np, (size_t)one_step(np)), sh.low + sh.high,
+                fetch(lines[p].at, ahead_of(&lines[p], np, (size_t)far(np, amd)), sh.low + sh.high,
                       amd);
                 _mm_prefetch((const char *)ahead_of(&scales[p], np, SCALES_AHEAD), _MM_HINT_T0);
                 if (sh.mins)
@@ -166,10 +178,15 @@ INLINE __m512i load_once(const void *p)
     return v;
 }
 
-// sum += v, where it stands
-INLINE void add_to(__m512i *sum, __m512i v)
+/* sum [nt] += s times a block's scale; of numbers of 16 bits one instruction does both, where the
+ * scale's upper half is 0. */
+INLINE void add_scaled(const struct shape sh, __m512i *sum, const __m512i *s, __m512i scale, int nt)
 {
-    __asm__("vpaddd %1, %0, %0" : "+v"(*sum) : "v"(v));
+    for (int t = 0; t < nt; t++)
+        if (sh.narrow)
+            __asm__("vpdpwssd %2, %1, %0" : "+v"(sum[t]) : "v"(s[t]), "v"(scale));
+        else
+            __asm__("vpaddd %1, %0, %0" : "+v"(sum[t]) : "v"(_mm512_mullo_epi32(s[t], scale)));
 }
 
 /* Block i of 32 columns of 256: sum += sums times scales.  `sums` is of what products start with.
@@ -178,16 +195,19 @@ INLINE void block256(const struct shape sh, const uint8_t *lines, int i, __m512i
                      __m512i scale, const struct acts *a, const struct acts *sums, int nt,
                      __m512i *sum)
 {
-    __m512i s[TILE];
-    for (int t = 0; t < nt; t++)
-        s[t] = start256(sh, acts_at(sums, t), i);
+    const int groups = sh.narrow ? sh.narrow : sh.groups;
+#pragma GCC unroll 2
+    for (int from = 0; from < sh.groups; from += groups) {
+        __m512i s[TILE];
+        for (int t = 0; t < nt; t++)
+            s[t] = start256(sh, acts_at(sums, t), i);
 #pragma GCC unroll 8
-    for (int g = 0; g < sh.groups; g++) {
-        int at = sh.groups * i + g;
-        dots(at, s, unpack(sh, lines, at, table), a, nt);
+        for (int g = from; g < from + groups; g++) {
+            int at = sh.groups * i + g;
+            dots(at, s, unpack(sh, lines, at, table), a, nt);
+        }
+        add_scaled(sh, sum, s, scale, nt);
     }
-    for (int t = 0; t < nt; t++)
-        add_to(&sum[t], _mm512_mullo_epi32(s[t], scale));
 }
 
 INLINE struct acts sums256(const struct shape sh, const uint8_t *x, size_t stride)
@@ -216,10 +236,11 @@ INLINE void end256(const struct shape sh, const __m512i *mins, __m512 d, __m512 
     }
 }
 
-INLINE void fused256(const struct shape sh, const struct kern_run *run, int np, int len, bool amd,
-                     const uint8_t *x0, size_t stride, int nt, size_t y_stride,
+INLINE void fused256(const struct shape shape, const struct kern_run *run, int np, int len,
+                     bool amd, const uint8_t *x0, size_t stride, int nt, size_t y_stride,
                      const struct kern_run *const *next)
 {
+    const struct shape sh = on(amd, shape);
     const struct kern_mat *m = run->m;
     const __m512i table = load_table(sh, kern_type_info(m->type)->table);
     for (int i = 0; i < len; i++) {
@@ -243,15 +264,15 @@ INLINE void fused256(const struct shape sh, const struct kern_run *run, int np, 
 #pragma GCC unroll 4
                 for (int p = 0; p < np; p++) {
                     const uint8_t *block = scales[p].at + after + 128 / sh.groups * b;
-                    fetch(lines[p].at, ahead_of(&lines[p], np, (size_t)one_step(np)),
+                    fetch(lines[p].at, ahead_of(&lines[p], np, (size_t)far(np, amd)),
                           sh.low + sh.high, amd);
                     _mm_prefetch((const char *)ahead_of(&scales[p], np, SCALES_AHEAD) +
                                      scale_bytes256(sh) / 8 * b,
                                  _MM_HINT_T0);
 #pragma GCC unroll 2
                     for (int j = 0; j < 8 / sh.groups; j++)
-                        block256(sh, lines[p].at, j, table, scales256(sh, block, j), &a, &sums, nt,
-                                 sum[p]);
+                        block256(sh, lines[p].at, j, table, narrowed(sh, scales256(sh, block, j)),
+                                 &a, &sums, nt, sum[p]);
                     lines[p].at += 64 * (sh.low + sh.high);
                 }
                 acts_move(&a, nt, 32);
@@ -359,6 +380,7 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t
                     int nt, int n, float (*out)[16])
 {
     const struct kern_seg *seg = src->seg;
+    const int groups = sh.narrow ? sh.narrow : sh.groups;
     for (int i = 0; i < n; i++, x0 += (size_t)nt * stride, out += nt) {
         struct acts a = acts_of(x0, stride), sums = sums256(sh, x0, stride);
         const uint8_t *w[2] = {src->w[0], src->w[1]};
@@ -371,16 +393,15 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t
 #pragma GCC unroll 1
         for (int b = 0; b < 8; b++, w[0] += 512, w[1] += 512) {
             fetch_next_lines(sh, src, b, from, to);
-            for (int h = 0; h < 8 / sh.groups; h++) {
+            for (int g = 0; g < 8; g += groups) {
                 __m512i s[TILE];
                 for (int t = 0; t < nt; t++)
-                    s[t] = s[nt + t] = start256(sh, acts_at(&sums, t), h);
-                dots_pair(sh.groups * h, sh.groups, s, w, &a, nt);
+                    s[t] = s[nt + t] = start256(sh, acts_at(&sums, t), g / sh.groups);
+                dots_pair(g, groups, s, w, &a, nt);
 #pragma GCC unroll 2
                 for (int p = 0; p < 2; p++) {
-                    __m512i scale = load_once(seg[p].scale[8 / sh.groups * b + h]);
-                    for (int t = p * nt; t < p * nt + nt; t++)
-                        add_to(&sum[t], _mm512_mullo_epi32(s[t], scale));
+                    __m512i scale = load_once(seg[p].scale[(8 * b + g) / sh.groups]);
+                    add_scaled(sh, sum + p * nt, s + p * nt, scale, nt);
                 }
             }
             acts_move(&a, nt, 32);
@@ -421,8 +442,12 @@ struct path {
     FUSED_CASE(kind, 1, amd, 4) FUSED_CASE(kind, 1, amd, 5) FUSED_CASE(kind, 1, amd, 6)            \
     FUSED_CASE(kind, 1, amd, 7) FUSED_CASE(kind, 1, amd, 8) FUSED_CASE(kind, 1, amd, 9)            \
     FUSED_CASE(kind, 1, amd, 10) FUSED_CASE(kind, 1, amd, 11) FUSED_CASE(kind, 1, amd, 12)
-#define TILE_CASE(kind, nt)                                                                        \
+#define RUN_CASES(kind, amd, n)                                                                    \
+    FUSED_CASE(kind, 4, amd, n) FUSED_CASE(kind, 3, amd, n) FUSED_CASE(kind, 2, amd, n)
+#define TILE_CASE(kind, sh, nt)                                                                    \
     case nt: tile##kind(sh, src, x, stride, nt, n, out); break;
+#define TILE_CASES(kind, sh)                                                                       \
+    switch (nt) { TILE_CASE(kind, sh, 4) TILE_CASE(kind, sh, 5) TILE_CASE(kind, sh, 6) }
 #define TYPE(name, type, kind, ...)                                                                \
     static void fused_##name(const struct kern_run *run, int np, int len, const uint8_t *x,        \
                              size_t stride, int nt, size_t y_stride,                               \
@@ -430,8 +455,9 @@ struct path {
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
         switch (128 * on_amd() + 16 * np + nt) {                                                   \
-            FUSED_CASE(kind, 4, 1, 1) FUSED_CASE(kind, 3, 1, 1) FUSED_CASE(kind, 2, 1, 1)          \
-            FUSED_CASE(kind, 4, 1, 2) FUSED_CASE(kind, 3, 1, 2) FUSED_CASE(kind, 2, 1, 2)          \
+            RUN_CASES(kind, 0, 1) RUN_CASES(kind, 0, 2)                                            \
+            RUN_CASES(kind, 0, 3) RUN_CASES(kind, 0, 4)                                            \
+            RUN_CASES(kind, 1, 1) RUN_CASES(kind, 1, 2)                                            \
             FUSED_CASE(kind, 2, 1, 3) FUSED_CASE(kind, 2, 1, 4)                                    \
             FUSED_CASES(kind, 0) FUSED_CASES(kind, 1)                                              \
         }                                                                                          \
@@ -445,10 +471,11 @@ struct path {
     static void tile_##name(const struct feed *src, const uint8_t *x, size_t stride, int nt,     \
                             int n, float (*out)[16])                                               \
     {                                                                                              \
-        const struct shape sh = {__VA_ARGS__};                                                     \
-        switch (nt) {                                                                              \
-            TILE_CASE(kind, 4) TILE_CASE(kind, 5) TILE_CASE(kind, 6)                               \
-        }                                                                                          \
+        const struct shape sh = {__VA_ARGS__}, wide = on(true, sh);                                \
+        if (sh.narrow && on_amd())                                                                 \
+            TILE_CASES(kind, wide)                                                                 \
+        else                                                                                       \
+            TILE_CASES(kind, sh)                                                                   \
     }
 // clang-format on
 
@@ -492,7 +519,7 @@ INLINE void float_tile(int type, const struct kern_mat *m, int from, int to, int
                     f[p][t] = _mm512_setzero_ps();
             for (int n = int_min(256, cols - k0); n > 0; n -= 2) {
                 for (int p = 0; p < np; p++) {
-                    fetch(lines[p], NULL, size / 32, false);
+                    fetch(lines[p], lines[p] + far(1, false), size / 32, false);
                     for (int k = 0; k < 2; k++) {
                         __m512 w = float_weights(type, lines[p], k);
                         for (int t = 0; t < nt; t++)
@@ -663,10 +690,8 @@ void kern_fill_vnni512(struct kern *k)
 {
     k->name = "vnni512";
     k->matmul = kern_vnni512_matmul;
-    if (on_amd()) {
-        memcpy(k->runs, (int[]){0, 4, 4, 2, 2}, sizeof k->runs);
-        k->matmul_runs = matmul_runs;
-    }
+    memcpy(k->runs, on_amd() ? (int[]){0, 4, 4, 2, 2} : (int[]){0, 4, 4, 4, 4}, sizeof k->runs);
+    k->matmul_runs = matmul_runs;
     kern_fill_vnni512_attn(k);
 }
 
