@@ -81,6 +81,15 @@ void kern_avx2_code(const float *x, int d, struct kern_q8_row *row)
     }
 }
 
+/* -32 times the sum of each 8 of 32 codes, as numbers of 64 bits. */
+static __m256i minus_eights(const int8_t *codes)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)codes);
+    __m256i above = _mm256_sad_epu8(_mm256_xor_si256(v, _mm256_set1_epi8(-128)),
+                                    _mm256_setzero_si256()); // 8 * 128 more than the sums
+    return _mm256_slli_epi64(_mm256_sub_epi64(_mm256_set1_epi64x(1024), above), 5);
+}
+
 static void quantize(enum kern_act act, const float *x, void *out, int cols)
 {
     int low, high;
@@ -108,9 +117,13 @@ static void quantize(enum kern_act act, const float *x, void *out, int cols)
                 b->s32[j] = (int16_t)(low + high);
                 __m256i p =
                     _mm256_mullo_epi16(sum_pairs(b->codes + 32 * j), _mm256_set1_epi16(-32));
+                int64_t eights[4];
+                _mm256_storeu_si256((__m256i *)eights, minus_eights(b->codes + 32 * j));
                 int32_t pairs[2] = {_mm256_cvtsi256_si32(p),
                                     _mm_cvtsi128_si32(_mm256_extracti128_si256(p, 1))};
                 memcpy(b->p32[2 * j], pairs, sizeof pairs);
+                for (int k = 4 * j; k < 4 * j + 4; k++)
+                    b->n32[k] = (int16_t)eights[k % 4];
             }
             memset(b->unused, 0, sizeof b->unused);
         }

@@ -54,6 +54,14 @@ static inline __m512i sums_of_pairs(__m512i codes)
     return _mm512_maddubs_epi16(_mm512_set1_epi8(1), codes);
 }
 
+/* -32 times the sum of each 8 codes. */
+static __m128i minus_eights(__m512i codes)
+{
+    __m512i above = _mm512_sad_epu8(_mm512_xor_si512(codes, _mm512_set1_epi8(-128)),
+                                    _mm512_setzero_si512()); // 8 * 128 more than the sums
+    return _mm_slli_epi16(_mm_sub_epi16(_mm_set1_epi16(1024), _mm512_cvtepi64_epi16(above)), 5);
+}
+
 static void quantize256(const float *x, int cols, struct kern_x256 *b)
 {
     // The packing instructions and those that add neighbours work in lanes: number 4 * i + j of
@@ -72,6 +80,7 @@ static void quantize256(const float *x, int cols, struct kern_x256 *b)
                 _mm512_packs_epi32(code16(from + 32, ids, any), code16(from + 48, ids, any));
             __m512i codes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
             _mm512_storeu_si512(b->codes + 64 * j, codes);
+            _mm_storeu_si128((__m128i *)&b->n32[8 * j], minus_eights(codes));
             s[j] = sums_of_pairs(codes);
         }
         __m512i even =

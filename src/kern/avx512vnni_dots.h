@@ -88,8 +88,10 @@ INLINE void dots(int g, __m512i *s, __m512i w, const struct acts *a, int nt)
 #define PAIRS6(at) PAIRS5(at) PAIR(5, at, "%[x5]")
 #define PANELS(n, at, line)                                                                        \
     "vmovdqa64 " #line "(%[w0]), %%zmm29\n\tvmovdqa64 " #line "(%[w1]), %%zmm30\n\t" PAIRS##n(at)
-#define GROUPS0(n) PANELS(n, 0, 0) PANELS(n, 4, 64) PANELS(n, 8, 128) PANELS(n, 12, 192)
-#define GROUPS4(n) PANELS(n, 16, 256) PANELS(n, 20, 320) PANELS(n, 24, 384) PANELS(n, 28, 448)
+#define GROUPS0(n) PANELS(n, 0, 0) PANELS(n, 4, 64)
+#define GROUPS2(n) PANELS(n, 8, 128) PANELS(n, 12, 192)
+#define GROUPS4(n) PANELS(n, 16, 256) PANELS(n, 20, 320)
+#define GROUPS6(n) PANELS(n, 24, 384) PANELS(n, 28, 448)
 #define SUMS4                                                                                      \
     [a0] "+v"(s[0]), [b0] "+v"(s[4]), [a1] "+v"(s[1]), [b1] "+v"(s[5]),                            \
     [a2] "+v"(s[2]), [b2] "+v"(s[6]), [a3] "+v"(s[3]), [b3] "+v"(s[7])
@@ -101,10 +103,13 @@ INLINE void dots(int g, __m512i *s, __m512i w, const struct acts *a, int nt)
     [a0] "+v"(s[0]), [b0] "+v"(s[6]), [a1] "+v"(s[1]), [b1] "+v"(s[7]),                            \
     [a2] "+v"(s[2]), [b2] "+v"(s[8]), [a3] "+v"(s[3]), [b3] "+v"(s[9]),                            \
     [a4] "+v"(s[4]), [b4] "+v"(s[10]), [a5] "+v"(s[5]), [b5] "+v"(s[11])
+#define PAIR_CASE(n, from, groups, text)                                                           \
+    case 100 * n + 10 * from + groups: PAIR_ASM(text, n); break;
 #define PAIR_CASES(n)                                                                              \
-    case 10 * n: PAIR_ASM(GROUPS0(n), n); break;                                                   \
-    case 10 * n + 1: PAIR_ASM(GROUPS4(n), n); break;                                               \
-    case 10 * n + 2: PAIR_ASM(GROUPS0(n) GROUPS4(n), n); break;
+    PAIR_CASE(n, 0, 2, GROUPS0(n)) PAIR_CASE(n, 2, 2, GROUPS2(n))                                  \
+    PAIR_CASE(n, 4, 2, GROUPS4(n)) PAIR_CASE(n, 6, 2, GROUPS6(n))                                  \
+    PAIR_CASE(n, 0, 4, GROUPS0(n) GROUPS2(n)) PAIR_CASE(n, 4, 4, GROUPS4(n) GROUPS6(n))            \
+    PAIR_CASE(n, 0, 8, GROUPS0(n) GROUPS2(n) GROUPS4(n) GROUPS6(n))
 #define PAIR_ASM(text, n)                                                                          \
     __asm__(text : SUMS##n                                                                         \
             : [w0] "r"(w[0]), [w1] "r"(w[1]), [x] "r"(a->x[0]), [x5] "r"(a->x[1]),                 \
@@ -117,7 +122,7 @@ INLINE void dots(int g, __m512i *s, __m512i w, const struct acts *a, int nt)
 INLINE void dots_pair(int from, int groups, __m512i *s, const uint8_t *const *w,
                       const struct acts *a, int nt)
 {
-    switch (10 * nt + (groups == 8 ? 2 : from / 4)) {
+    switch (100 * nt + 10 * from + groups) {
         PAIR_CASES(4) PAIR_CASES(5) PAIR_CASES(6)
     }
 }

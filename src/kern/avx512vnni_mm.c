@@ -38,7 +38,8 @@ INLINE bool on_amd(void)
 }
 
 /* A type's shape on such a processor.  Intel multiplies integers of 32 bits at a quarter of the
- * rate of dot products, so that two of these are better; AMD at half of it. */
+ * rate of dot products, so that two of these are better.  AMD takes one step for it; there narrow
+ * sums have not been measured. */
 INLINE struct shape on(bool amd, struct shape sh)
 {
     if (amd)
@@ -162,12 +163,17 @@ INLINE void fused32(const struct shape sh, const struct kern_run *run, int np, i
     }
 }
 
-INLINE __m512i start256(const struct shape sh, const uint8_t *x, int i)
+/* What the sum of `groups` groups begins with, at number i of the activations' sums of so many; of
+ * narrow ones the upper half may be anything. */
+INLINE __m512i start256(const struct shape sh, const uint8_t *sums, int i)
 {
+    typedef int32_t anywhere __attribute__((aligned(2), may_alias));
     if (sh.mins)
         return _mm512_setzero_si512();
-    return sh.groups == 4 ? splat((const int32_t *)x + i)
-                          : _mm512_set1_epi32(-128 * *(const int16_t *)x);
+    if (sh.narrow == 2)
+        return _mm512_set1_epi32(*(const anywhere *)(sums + 2 * i));
+    return sh.groups == 4 ? splat((const int32_t *)sums + i)
+                          : _mm512_set1_epi32(-128 * *(const int16_t *)sums);
 }
 
 /* For many uses, which compilers make as many reads. */
@@ -200,7 +206,7 @@ INLINE void block256(const struct shape sh, const uint8_t *lines, int i, __m512i
     for (int from = 0; from < sh.groups; from += groups) {
         __m512i s[TILE];
         for (int t = 0; t < nt; t++)
-            s[t] = start256(sh, acts_at(sums, t), i);
+            s[t] = start256(sh, acts_at(sums, t), (sh.groups * i + from) / groups);
 #pragma GCC unroll 8
         for (int g = from; g < from + groups; g++) {
             int at = sh.groups * i + g;
@@ -210,11 +216,13 @@ INLINE void block256(const struct shape sh, const uint8_t *lines, int i, __m512i
     }
 }
 
+/* The sums of activations that those of products begin with. */
 INLINE struct acts sums256(const struct shape sh, const uint8_t *x, size_t stride)
 {
-    return acts_of(
-        x + (sh.groups == 4 ? offsetof(struct kern_x256, m32) : offsetof(struct kern_x256, s32)),
-        stride);
+    const size_t at = sh.narrow == 2   ? offsetof(struct kern_x256, n32)
+                      : sh.groups == 4 ? offsetof(struct kern_x256, m32)
+                                       : offsetof(struct kern_x256, s32);
+    return acts_of(x + at, stride);
 }
 
 /* f = the sum times d, plus mins times sums of activations times dmin, which is negated; then acc
@@ -396,7 +404,7 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t
             for (int g = 0; g < 8; g += groups) {
                 __m512i s[TILE];
                 for (int t = 0; t < nt; t++)
-                    s[t] = s[nt + t] = start256(sh, acts_at(&sums, t), g / sh.groups);
+                    s[t] = s[nt + t] = start256(sh, acts_at(&sums, t), g / groups);
                 dots_pair(g, groups, s, w, &a, nt);
 #pragma GCC unroll 2
                 for (int p = 0; p < 2; p++) {

@@ -89,6 +89,8 @@ static void quantize(enum kern_act act, const float *x, void *out, int cols)
             }
             for (int j = 0; j < 8; j++)
                 b->s32[j] = (int16_t)(b->s16[2 * j] + b->s16[2 * j + 1]);
+            for (int j = 0; j < 32; j++)
+                b->n32[j] = (int16_t)(-32 * vaddlv_s8(vld1_s8(b->codes + 8 * j)));
             memset(b->unused, 0, sizeof b->unused);
         }
     }

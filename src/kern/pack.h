@@ -104,10 +104,11 @@ struct kern_x256 {
     float d;
     int16_t s32[8];  // the sums of each 32 codes
     int16_t s16[16]; // and of each 16
-    int32_t m32[16]; // -32 times the sum of each 16
+    int32_t unused[3];
+    int16_t n32[32]; // -32 times the sum of each 8; kernels read two bytes more, so not at the end
+    int32_t m32[16]; // and of each 16
     // -32 times the sums, in each 16, of columns 0 and 1, and of 2 and 3, of every four
     int16_t p32[16][2];
-    int32_t unused[3];
 };
 
 #endif

@@ -13,7 +13,7 @@ struct shape {
     int offset;                  // what codes exceed their numbers by, once raised
     int mins;
     int groups; // of 4 columns in a block: 8, or 4 for blocks of 16
-    int narrow; // groups whose sum of products with activations fits 16 bits: 4, or 0
+    int narrow; // groups whose sum of products with activations fits 16 bits: 4, 2 or 0
     int e8m0;
 };
 
@@ -39,7 +39,7 @@ INLINE int scale_bytes256(const struct shape sh)
     X(mxfp4, MXFP4, 32, .low = 4, .table = 1, .offset = 16, .e8m0 = 1)                             \
     X(q4_k, Q4_K, 256, .low = 4, .mins = 1, .groups = 8, .narrow = 4)                              \
     X(q5_k, Q5_K, 256, .low = 4, .high = 1, .mins = 1, .groups = 8)                                \
-    X(q6_k, Q6_K, 256, .low = 4, .high = 2, .offset = 32, .groups = 4)                             \
+    X(q6_k, Q6_K, 256, .low = 4, .high = 2, .offset = 32, .groups = 4, .narrow = 2)                \
     X(q3_k, Q3_K, 256, .low = 2, .high = 1, .raise = 28, .offset = 32, .groups = 4, .narrow = 4)   \
     X(q2_k, Q2_K, 256, .low = 2, .mins = 1, .groups = 4, .narrow = 4)                              \
     X(iq4_xs, IQ4_XS, 256, .low = 4, .table = 1, .offset = 128, .groups = 8)
