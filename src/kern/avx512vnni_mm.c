@@ -27,9 +27,9 @@
 
 INLINE int far(int np, bool amd)
 {
-    if (np == 1)
-        return amd ? 6144 : 4096;
-    return amd && np == 2 ? 3072 : 2048;
+    if (np == 4)
+        return 2048;
+    return !amd ? 4096 : np == 2 ? 3072 : 6144;
 }
 
 INLINE bool on_amd(void)
@@ -450,8 +450,9 @@ struct path {
     FUSED_CASE(kind, 1, amd, 4) FUSED_CASE(kind, 1, amd, 5) FUSED_CASE(kind, 1, amd, 6)            \
     FUSED_CASE(kind, 1, amd, 7) FUSED_CASE(kind, 1, amd, 8) FUSED_CASE(kind, 1, amd, 9)            \
     FUSED_CASE(kind, 1, amd, 10) FUSED_CASE(kind, 1, amd, 11) FUSED_CASE(kind, 1, amd, 12)
-#define RUN_CASES(kind, amd, n)                                                                    \
-    FUSED_CASE(kind, 4, amd, n) FUSED_CASE(kind, 3, amd, n) FUSED_CASE(kind, 2, amd, n)
+#define RUN_CASES(kind, amd)                                                                       \
+    FUSED_CASE(kind, 4, amd, 1) FUSED_CASE(kind, 4, amd, 2) FUSED_CASE(kind, 2, amd, 1)            \
+    FUSED_CASE(kind, 2, amd, 2) FUSED_CASE(kind, 2, amd, 3) FUSED_CASE(kind, 2, amd, 4)
 #define TILE_CASE(kind, sh, nt)                                                                    \
     case nt: tile##kind(sh, src, x, stride, nt, n, out); break;
 #define TILE_CASES(kind, sh)                                                                       \
@@ -463,11 +464,7 @@ struct path {
     {                                                                                              \
         const struct shape sh = {__VA_ARGS__};                                                     \
         switch (128 * on_amd() + 16 * np + nt) {                                                   \
-            RUN_CASES(kind, 0, 1) RUN_CASES(kind, 0, 2)                                            \
-            RUN_CASES(kind, 0, 3) RUN_CASES(kind, 0, 4)                                            \
-            RUN_CASES(kind, 1, 1) RUN_CASES(kind, 1, 2)                                            \
-            FUSED_CASE(kind, 2, 1, 3) FUSED_CASE(kind, 2, 1, 4)                                    \
-            FUSED_CASES(kind, 0) FUSED_CASES(kind, 1)                                              \
+            RUN_CASES(kind, 0) RUN_CASES(kind, 1) FUSED_CASES(kind, 0) FUSED_CASES(kind, 1)        \
         }                                                                                          \
     }                                                                                              \
     static void unpack_##name(const struct source *src, const uint8_t *values,                     \
@@ -688,17 +685,21 @@ static void matmul_runs(const struct kern_run *run, int n_runs, int len, const v
     for (int i = 0; i < int_min(n_runs, n_next); i++)
         if (next[i].m->scales) // floats have none
             after[i] = &next[i];
-    if (act != KERN_ACT_F32)
-        paths[run->m->type].fused(run, n_runs, len, x, x_stride, n, y_stride, after);
-    for (int i = 0; i < n_runs && act == KERN_ACT_F32; i++)
-        matmul_float(run[i].m, run[i].from, run[i].from + len, x, x_stride, n, run[i].y, y_stride);
+    for (int i = 0, np; i < n_runs; i += np) {
+        np = act == KERN_ACT_F32 ? 1 : n_runs - i == 3 ? 2 : n_runs - i; // three are rare
+        if (act == KERN_ACT_F32)
+            matmul_float(run[i].m, run[i].from, run[i].from + len, x, x_stride, n, run[i].y,
+                         y_stride);
+        else
+            paths[run->m->type].fused(run + i, np, len, x, x_stride, n, y_stride, after + i);
+    }
 }
 
 void kern_fill_vnni512(struct kern *k)
 {
     k->name = "vnni512";
     k->matmul = kern_vnni512_matmul;
-    memcpy(k->runs, on_amd() ? (int[]){0, 4, 4, 2, 2} : (int[]){0, 4, 4, 4, 4}, sizeof k->runs);
+    memcpy(k->runs, (int[]){0, 4, 4, 2, 2}, sizeof k->runs);
     k->matmul_runs = matmul_runs;
     kern_fill_vnni512_attn(k);
 }
