@@ -106,9 +106,9 @@ const struct kern *engine_kern(const struct engine *en);
 void engine_parallel(struct engine *en, void (*run)(void *arg, int i, int worker), void *arg,
                      int n);
 
-/* Reads the weights, all of them on all threads, and does nothing with them: what the memory
- * allows a step of one row.  Their bytes are engine_info's weight_bytes.  Between steps, engine
- * thread alone. */
+/* Reads the weights on all threads and does nothing with them: what the memory allows a step of
+ * one row.  Their bytes are engine_info's weight_bytes, but for a rest of a few KiB a thread.
+ * Between steps, engine thread alone. */
 void engine_read_weights(struct engine *en);
 
 #endif

@@ -685,13 +685,11 @@ static void matmul_runs(const struct kern_run *run, int n_runs, int len, const v
     for (int i = 0; i < int_min(n_runs, n_next); i++)
         if (next[i].m->scales) // floats have none
             after[i] = &next[i];
-    for (int i = 0, np; i < n_runs; i += np) {
-        np = act == KERN_ACT_F32 ? 1 : n_runs - i == 3 ? 2 : n_runs - i; // three are rare
-        if (act == KERN_ACT_F32)
-            matmul_float(run[i].m, run[i].from, run[i].from + len, x, x_stride, n, run[i].y,
-                         y_stride);
-        else
-            paths[run->m->type].fused(run + i, np, len, x, x_stride, n, y_stride, after + i);
+    for (int i = 0; i < n_runs && act == KERN_ACT_F32; i++)
+        matmul_float(run[i].m, run[i].from, run[i].from + len, x, x_stride, n, run[i].y, y_stride);
+    for (int i = 0, np; i < n_runs && act != KERN_ACT_F32; i += np) {
+        np = n_runs - i == 3 ? 2 : n_runs - i; // three, which are rare, have no function
+        paths[run->m->type].fused(run + i, np, len, x, x_stride, n, y_stride, after + i);
     }
 }
 
