@@ -30,15 +30,15 @@ typedef int32_t sums_of[8][TILE_TOKENS][16];
 INLINE void scale32(const struct shape sh, const int32_t (*sums)[16], const float *scales,
                     const float *mins, const uint8_t *x, size_t stride, int nt, __m512 *acc)
 {
-    const __m512 d = _mm512_load_ps(scales), min = _mm512_load_ps(mins);
+    const __m512i zero_bits = _mm512_set1_epi32(KERN_ZERO_BITS);
+    const __m512 d = _mm512_load_ps(scales), min = _mm512_load_ps(mins), zero = zero_of(d);
     UNROLL for (int t = 0; t < nt; t++)
     {
         const struct kern_x32 *xt = (const struct kern_x32 *)(x + (size_t)t * stride);
-        const __m512 dx = _mm512_set1_ps(xt->d), s = _mm512_cvtepi32_ps(_mm512_load_si512(sums[t]));
-        acc[t] = _mm512_fmadd_ps(s, _mm512_mul_ps(d, dx), acc[t]);
+        const __m512i s = _mm512_add_epi32(_mm512_load_si512(sums[t]), zero_bits);
+        acc[t] = _mm512_fmadd_ps(scaled32(s, d, zero), _mm512_set1_ps(xt->d), acc[t]);
         if (sh.mins)
-            acc[t] = _mm512_fmadd_ps(min, _mm512_mul_ps(_mm512_cvtepi32_ps(splat(&xt->m16)), dx),
-                                     acc[t]);
+            acc[t] = _mm512_fmadd_ps(min, sum32(xt), acc[t]);
     }
 }
 

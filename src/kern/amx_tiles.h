@@ -12,6 +12,15 @@
 #define TOKENS      512 // most of a chunk: their sums lie on the stack
 #define UNROLL      _Pragma("GCC unroll 16")
 
+#if defined(KERN_AMX_TWIN)
+#include "kern/amx_twin.h"
+#define LOAD(tile, p, stride)  twin_load(tile, p, (size_t)(stride))
+#define STORE(tile, p)         twin_store(tile, p, 64)
+#define ZERO(sums)             twin_zero(sums)
+#define ADD(sums, x, w, signs) twin_add(sums, x, w, #signs)
+#define CONFIGURE(conf)        twin_configure((conf).row_bytes, (conf).rows)
+#define RELEASE()              twin_release()
+#else
 // clang-format off
 #define LOAD(tile, p, stride)                                                                      \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((size_t)(stride)))
@@ -21,7 +30,10 @@
 /* sums += x times w; which of the two are signed bytes: ss, su (x is), us, uu. */
 #define ADD(sums, x, w, signs)                                                                     \
     __asm__ volatile("tdpb" #signs "d %%tmm" #w ", %%tmm" #x ", %%tmm" #sums : :)
+#define CONFIGURE(conf) __asm__ volatile("ldtilecfg %0" : : "m"(conf))
+#define RELEASE()       __asm__ volatile("tilerelease")
 // clang-format on
+#endif
 
 /* Tiles for up to 16 tokens and 32 or 64 columns. */
 static inline void configure(int tokens, int columns)
@@ -35,7 +47,7 @@ static inline void configure(int tokens, int columns)
         conf.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? columns : 64);
         conf.rows[i] = (uint8_t)(i < 6 ? tokens : columns / 4);
     }
-    __asm__ volatile("ldtilecfg %0" : : "m"(conf));
+    CONFIGURE(conf);
 }
 
 /* A chunk of tokens is cut into tiles of nt tokens, as many as there are.  All have the same size,
@@ -139,7 +151,7 @@ INLINE void matmul_chunk(const struct path *path, const struct kern_mat *m, int 
         }
     }
     // otherwise every switch of threads would save tiles from now on
-    __asm__ volatile("tilerelease");
+    RELEASE();
 }
 
 /* Panels [from, to) times at most TOKENS tokens whose activations have scales per 256 columns. */

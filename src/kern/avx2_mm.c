@@ -219,8 +219,11 @@ INLINE void clear(__m256i (*sum)[2], int nt)
         sum[t][0] = sum[t][1] = _mm256_setzero_si256();
 }
 
+/* What sums over 32 begin with; signed codes are the numbers themselves. */
 INLINE __m256i start32(const struct shape sh, const struct kern_x32 *x)
 {
+    if (!sh.offset || !adds(sh))
+        return _mm256_set1_epi32(KERN_ZERO_BITS);
     return broadcast32(sh.offset == 8 ? &x->m8 : &x->m16);
 }
 
@@ -236,23 +239,20 @@ INLINE void tile32(const struct shape sh, const struct feed *src, struct kern_se
         for (int t = 0; t < nt; t++)
             x[t] = (const int8_t *)x0 + (size_t)t * stride;
         fetch(sh, src, from, b);
-        clear(sum, nt);
+        for (int t = 0; t < nt; t++)
+            sum[t][0] = sum[t][1] = start32(sh, (const struct kern_x32 *)x[t]);
         point(&in, x, 0, nt);
         block(sh, src, seg, from, in, table, ones, nt, sum);
-        for (int t = 0; t < nt; t++) {
-            const struct kern_x32 *xb = (const struct kern_x32 *)x[t];
-            __m256 dx = _mm256_set1_ps(xb->d), min = _mm256_set1_ps((float)xb->m16 * xb->d);
-            for (int half = 0; half < 2; half++) {
+        float x_sum[4] = {0};
+        for (int t = 0; t < nt && sh.mins; t++)
+            x_sum[t] = kern_sum32((const struct kern_x32 *)x[t]);
+        for (int half = 0; half < 2; half++) {
+            const struct scale32 scale = scale32_of(sh, seg, b, half);
+            for (int t = 0; t < nt; t++) {
                 float *out = acc + 16 * t + 8 * half;
-                __m256i s = sum[t][half];
-                if (sh.offset && adds(sh)) // else the codes are the numbers themselves
-                    s = _mm256_add_epi32(s, start32(sh, xb));
-                __m256 f = _mm256_load_ps(out);
-                __m256 scale = _mm256_mul_ps(_mm256_load_ps(seg->d[b] + 8 * half), dx);
-                f = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s), scale, f);
-                if (sh.mins)
-                    f = _mm256_fmadd_ps(_mm256_load_ps(seg->m[b] + 8 * half), min, f);
-                _mm256_store_ps(out, f);
+                const struct kern_x32 *xb = (const struct kern_x32 *)x[t];
+                _mm256_store_ps(
+                    out, add_block32(sh, &scale, sum[t][half], xb, x_sum[t], _mm256_load_ps(out)));
             }
         }
     }

@@ -129,6 +129,30 @@ INLINE void unpack_scales256(const struct shape sh, const uint8_t *p, bool twice
     }
 }
 
+/* The scales of a block of 32 columns, KERN_ZERO times these, and mins / -16. */
+struct scale32 {
+    __m256 d, zero, min;
+};
+
+INLINE struct scale32 scale32_of(const struct shape sh, const struct kern_seg *seg, int b, int half)
+{
+    const __m256 d = _mm256_load_ps(seg->d[b] + 8 * half);
+    return (struct scale32){d, _mm256_mul_ps(d, _mm256_set1_ps(KERN_ZERO)),
+                            sh.mins ? _mm256_load_ps(seg->m[b] + 8 * half) : d};
+}
+
+/* acc plus a block's sums s, which began with KERN_ZERO_BITS, times scales; and mins, x_sum being
+ * kern_sum32 of x. */
+INLINE __m256 add_block32(const struct shape sh, const struct scale32 *scale, __m256i s,
+                          const struct kern_x32 *x, float x_sum, __m256 acc)
+{
+    __m256 f = _mm256_fmsub_ps(_mm256_castsi256_ps(s), scale->d, scale->zero);
+    acc = _mm256_fmadd_ps(f, _mm256_set1_ps(x->d), acc);
+    if (!sh.mins)
+        return acc;
+    return _mm256_fmadd_ps(scale->min, _mm256_set1_ps(x_sum), acc);
+}
+
 /* The sum of mins times sums of activations. */
 INLINE __m256i dot_mins(const struct shape sh, const struct kern_seg *seg, int half,
                         const struct kern_x256 *x)

@@ -94,6 +94,24 @@ INLINE __m512 scales32(const struct shape sh, const uint8_t *p)
     return _mm512_castsi512_ps(bits);
 }
 
+/* Sums that began with KERN_ZERO_BITS, times scales d; zero: zero_of(d). */
+INLINE __m512 scaled32(__m512i s, __m512 d, __m512 zero)
+{
+    return _mm512_fmsub_ps(_mm512_castsi512_ps(s), d, zero);
+}
+
+INLINE __m512 zero_of(__m512 d)
+{
+    return _mm512_mul_ps(d, _mm512_set1_ps(KERN_ZERO));
+}
+
+/* kern_sum32 in all lanes. */
+INLINE __m512 sum32(const struct kern_x32 *x)
+{
+    __m512 sum = _mm512_castsi512_ps(splat(&x->m16));
+    return _mm512_mul_ps(_mm512_sub_ps(sum, _mm512_set1_ps(KERN_ZERO)), _mm512_set1_ps(x->d));
+}
+
 // Scales of block j of 256 columns; p is behind d (and dmin).
 INLINE __m512i scales256(const struct shape sh, const uint8_t *p, int j)
 {

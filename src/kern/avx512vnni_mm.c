@@ -96,7 +96,7 @@ INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
     case 8: return splat(&x->m8);
     case 16: return splat(&x->m16);
     case 128: return splat(&x->m128);
-    default: return _mm512_setzero_si512();
+    default: return _mm512_set1_epi32(KERN_ZERO_BITS);
     }
 }
 
@@ -104,6 +104,7 @@ INLINE __m512i start32(const struct shape sh, const struct kern_x32 *x)
 INLINE void block32(const struct shape sh, const uint8_t *lines, __m512i table, __m512 d,
                     __m512 min, const struct acts *a, int nt, __m512 *acc)
 {
+    const __m512 zero = zero_of(d);
     __m512i s[TILE];
     for (int t = 0; t < nt; t++)
         s[t] = start32(sh, (const struct kern_x32 *)acts_at(a, t));
@@ -112,12 +113,9 @@ INLINE void block32(const struct shape sh, const uint8_t *lines, __m512i table, 
         dots(g, s, unpack(sh, lines, g, table), a, nt);
     for (int t = 0; t < nt; t++) {
         const struct kern_x32 *xb = (const struct kern_x32 *)acts_at(a, t);
-        __m512 dx = _mm512_set1_ps(xb->d);
-        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]), _mm512_mul_ps(d, dx), acc[t]);
-        if (sh.mins) {
-            __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(splat(&xb->m16)), dx);
-            acc[t] = _mm512_fmadd_ps(min, sum, acc[t]);
-        }
+        acc[t] = _mm512_fmadd_ps(scaled32(s[t], d, zero), _mm512_set1_ps(xb->d), acc[t]);
+        if (sh.mins)
+            acc[t] = _mm512_fmadd_ps(min, sum32(xb), acc[t]);
     }
 }
 
@@ -363,18 +361,21 @@ INLINE void tile32(const struct shape sh, const struct feed *src, const uint8_t 
             for (int t = 0; t < nt; t++)
                 s[t] = s[nt + t] = start32(sh, (const struct kern_x32 *)acts_at(&a, t));
             dots_pair(0, 8, s, w, &a, nt);
+            __m512 d[2], zero[2];
+            for (int p = 0; p < 2; p++) {
+                d[p] = _mm512_load_ps(seg[p].d[b]);
+                zero[p] = zero_of(d[p]);
+            }
             for (int t = 0; t < nt; t++) {
                 const struct kern_x32 *xb = (const struct kern_x32 *)acts_at(&a, t);
-                __m512 dx = _mm512_set1_ps(xb->d), xsum = _mm512_setzero_ps();
+                __m512 dx = _mm512_set1_ps(xb->d), sum = _mm512_setzero_ps();
                 if (sh.mins)
-                    xsum = _mm512_mul_ps(_mm512_cvtepi32_ps(splat(&xb->m16)), dx);
+                    sum = sum32(xb);
                 for (int p = 0; p < 2; p++) {
                     int k = p * nt + t;
-                    acc[k] =
-                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[k]),
-                                        _mm512_mul_ps(_mm512_load_ps(seg[p].d[b]), dx), acc[k]);
+                    acc[k] = _mm512_fmadd_ps(scaled32(s[k], d[p], zero[p]), dx, acc[k]);
                     if (sh.mins)
-                        acc[k] = _mm512_fmadd_ps(_mm512_load_ps(seg[p].m[b]), xsum, acc[k]);
+                        acc[k] = _mm512_fmadd_ps(_mm512_load_ps(seg[p].m[b]), sum, acc[k]);
                 }
             }
             acts_move(&a, nt, sizeof(struct kern_x32));

@@ -26,7 +26,7 @@ INLINE __m256i start32(const struct shape sh, const struct kern_x32 *x)
     case 8: return broadcast32(&x->m8);
     case 16: return broadcast32(&x->m16);
     case 128: return broadcast32(&x->m128);
-    default: return _mm256_setzero_si256();
+    default: return _mm256_set1_epi32(KERN_ZERO_BITS);
     }
 }
 
@@ -45,14 +45,10 @@ INLINE void tile32(const struct shape sh, const struct kern_seg *seg, int half, 
             s[t] = start32(sh, xb);
         }
         dots((const uint8_t(*)[64])(seg->w[8 * b] + 32 * half), 8, codes, 0, nt, s);
-        __m256 d = _mm256_load_ps(seg->d[b] + 8 * half);
+        const struct scale32 scale = scale32_of(sh, seg, b, half);
         for (int t = 0; t < nt; t++) {
-            const struct kern_x32 *xb = (const struct kern_x32 *)(x + (size_t)t * stride);
-            __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(xb->d));
-            f[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[t]), scale, f[t]);
-            if (sh.mins)
-                f[t] = _mm256_fmadd_ps(_mm256_load_ps(seg->m[b] + 8 * half),
-                                       _mm256_set1_ps((float)xb->m16 * xb->d), f[t]);
+            const struct kern_x32 *xb = (const struct kern_x32 *)codes[t];
+            f[t] = add_block32(sh, &scale, s[t], xb, sh.mins ? kern_sum32(xb) : 0, f[t]);
         }
     }
     for (int t = 0; t < nt; t++)

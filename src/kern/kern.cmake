@@ -29,6 +29,13 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
             set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${KERN_AVX512}")
         endif()
     endforeach()
+    # The AMX level where there is only AVX-512 VNNI: its tiles in plain C.
+    add_executable(kern_amx_test src/kern/kern_test.c src/kern/amx32_mm.c src/kern/amx256_mm.c src/kern/cpu.c
+        tests/harness/main.c)
+    target_include_directories(kern_amx_test PRIVATE tests/harness)
+    target_compile_definitions(kern_amx_test PRIVATE KERN_AMX_TWIN)
+    target_link_libraries(kern_amx_test room_kern PkgConfig::CMOCKA)
+    add_test(NAME kern_amx COMMAND kern_amx_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
     file(GLOB KERN_FILES src/kern/neon*.c)
     set_source_files_properties(${KERN_FILES} PROPERTIES COMPILE_OPTIONS

@@ -38,6 +38,12 @@ struct kern_seg {
     int n_blocks;                       // blocks of 32 columns that there are, 1 .. 8
 };
 
+/* -16 times the sum of a block's activations, as the mins want it. */
+static inline float kern_sum32(const struct kern_x32 *x)
+{
+    return (float)(x->m16 - KERN_ZERO_BITS) * x->d;
+}
+
 /* A key, value or query row coded: the numbers are codes[i] * d. */
 struct kern_q8_row {
     int8_t codes[KERN_HEAD_MAX];

@@ -3,6 +3,7 @@
 #include "kern/kern_int.h"
 
 #include "kern/cpu.h"
+#include "kern/f16.h"
 #include "kern/math.h"
 
 #include "base/mem.h"
@@ -401,9 +402,27 @@ static void quantize_rounds_as_stated(void **state)
         assert_int_equal(b.codes[i], want[i]);
         sum += want[i];
     }
-    assert_int_equal(b.m8, -8 * sum);
-    assert_int_equal(b.m16, -16 * sum);
-    assert_int_equal(b.m128, -128 * sum);
+    assert_int_equal(b.m8, KERN_ZERO_BITS - 8 * sum);
+    assert_int_equal(b.m16, KERN_ZERO_BITS - 16 * sum);
+    assert_int_equal(b.m128, KERN_ZERO_BITS - 128 * sum);
+}
+
+/* What the sums of types with a scale per 32 rest on, for every scale that there is. */
+static void sums_that_begin_as_floats_give_products(void **state)
+{
+    (void)state;
+    static const int sums[] = {0, 1, -1, 3, -12345, 77777, 128 * 127 * 32, -128 * 127 * 32};
+    for (int scale = 0; scale < 0x10000 + 232; scale++) {
+        float d = scale < 0x10000 ? f16_to_f32((uint16_t)scale) : e8m0_to_f32((uint8_t)scale);
+        for (size_t i = 0; i < COUNT(sums) && isfinite(d); i++) {
+            float sum = f32_from_bits((uint32_t)(KERN_ZERO_BITS + sums[i]));
+            assert_true(sum == KERN_ZERO + (float)sums[i]);
+            float got = fmaf(sum, d, -(KERN_ZERO * d)), want = (float)sums[i] * d;
+            if (got != want)
+                fail_msg("%d times %.9g is %.9g, not %.9g", sums[i], (double)d, (double)got,
+                         (double)want);
+        }
+    }
 }
 
 // A NaN or an infinity in a token spoils that token alone.
@@ -664,6 +683,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(matmul_same_bits_everywhere),
     cmocka_unit_test(matmul_many_tokens),
     cmocka_unit_test(matmul_runs_are_matmul),
+    cmocka_unit_test(sums_that_begin_as_floats_give_products),
     cmocka_unit_test(matmul_lives_with_nan),
     cmocka_unit_test(levels_follow_the_mask),
     cmocka_unit_test(rows_same_bits_everywhere),

@@ -157,18 +157,19 @@ INLINE void tile_q32(const struct kern_seg *seg, const uint8_t *x, size_t stride
         for (int t = 0; t < nt; t++) {
             const struct kern_x32 *xb = (const struct kern_x32 *)(x + (size_t)t * stride);
             codes[t] = xb->codes;
-            begin(s[t], offset == 8 ? xb->m8 : offset == 16 ? xb->m16 : 0);
+            begin(s[t], offset == 8 ? xb->m8 : offset == 16 ? xb->m16 : KERN_ZERO_BITS);
         }
         dots((const uint8_t(*)[64])seg->w[8 * b], 8, codes, 0, nt, s);
         for (int t = 0; t < nt; t++) {
             const struct kern_x32 *xb = (const struct kern_x32 *)(x + (size_t)t * stride);
             for (int q = 0; q < 4; q++) {
                 float *out = acc + 16 * t + 4 * q;
-                float32x4_t scale = vmulq_n_f32(vld1q_f32(seg->d[b] + 4 * q), xb->d);
-                float32x4_t f = vfmaq_f32(vld1q_f32(out), vcvtq_f32_s32(s[t][q]), scale);
+                float32x4_t d = vld1q_f32(seg->d[b] + 4 * q);
+                float32x4_t f = vmulq_n_f32(d, -KERN_ZERO);
+                f = vfmaq_f32(f, vreinterpretq_f32_s32(s[t][q]), d);
+                f = vfmaq_n_f32(vld1q_f32(out), f, xb->d);
                 if (mins)
-                    f = vfmaq_f32(f, vld1q_f32(seg->m[b] + 4 * q),
-                                  vdupq_n_f32((float)xb->m16 * xb->d));
+                    f = vfmaq_f32(f, vld1q_f32(seg->m[b] + 4 * q), vdupq_n_f32(kern_sum32(xb)));
                 vst1q_f32(out, f);
             }
         }

@@ -32,8 +32,9 @@
  *     KERN_ACT_Q256  struct kern_x256 [cols / 256]
  *
  * The order of the floating-point operations, the same at every level, for one row and token:
- *     Q32     per 32: s = sum of u x - offset sum of x (integers);
- *             acc = fma(s, dw * dx, acc); with mins also acc = fma(m / -16, -16 sum of x * dx, acc)
+ *     Q32     per 32: s = sum of u x - offset sum of x (integers); f = fma(z + s, dw, -(z * dw)),
+ *             z being KERN_ZERO, which is s * dw unless z * dw is infinite;
+ *             acc = fma(f, dx, acc); with mins also acc = fma(m / -16, -16 sum of x * dx, acc)
  *     Q256    per 256: f = d * sum over blocks of scale * s, the sum an exact integer; with mins
  *             f = fma(sum of min * sum of x, -dmin, f); then acc = fma(f, dx, acc)
  *     floats  per 256: f = 0; per k: f = fma(w, x, f); then acc = acc + f
@@ -91,11 +92,18 @@ struct kern_type_info {
 /* NULL for a type that kern does not know. */
 const struct kern_type_info *kern_type_info(int type);
 
+/* A sum of integers that begins with these bits is a float without being converted: KERN_ZERO plus
+ * the sum, if that is less than 2^22 either way.  Times a scale of 22 bits or fewer, less KERN_ZERO
+ * times the scale, which a fused multiplication takes away before it rounds, it is the rounded
+ * product of the sum and the scale. */
+#define KERN_ZERO_BITS 0x4b400000
+#define KERN_ZERO      12582912.0f // 3 * 2^22
+
 /* 32 coded activations: the numbers are codes[i] * d. */
 struct kern_x32 {
     int8_t codes[32];
     float d;
-    int32_t m8, m16, m128; // -8, -16, -128 times the sum of the codes
+    int32_t m8, m16, m128; // KERN_ZERO_BITS - 8, 16, 128 times the sum of the codes
 };
 
 /* 256 coded activations: four lines of codes, then what kernels read of them most. */

@@ -110,13 +110,18 @@ static void seg_q32(const struct kern_seg *seg, const struct kern_x32 *x, int of
 {
     int32_t s[16];
     for (int b = 0; b < seg->n_blocks; b++, x++) {
-        fill(s, offset == 8 ? x->m8 : offset == 16 ? x->m16 : offset == 128 ? x->m128 : 0);
+        fill(s, offset == 8     ? x->m8
+                : offset == 16  ? x->m16
+                : offset == 128 ? x->m128
+                                : KERN_ZERO_BITS);
         dot(seg->w + 8 * b, x->codes, 8, s);
-        for (int r = 0; r < 16; r++)
-            acc[r] = fmaf((float)s[r], seg->d[b][r] * x->d, acc[r]);
+        for (int r = 0; r < 16; r++) {
+            const float sum = f32_from_bits((uint32_t)s[r]), d = seg->d[b][r];
+            acc[r] = fmaf(fmaf(sum, d, -(KERN_ZERO * d)), x->d, acc[r]);
+        }
         if (!mins)
             continue;
-        float sum = (float)x->m16 * x->d;
+        float sum = kern_sum32(x);
         for (int r = 0; r < 16; r++)
             acc[r] = fmaf(seg->m[b][r], sum, acc[r]);
     }
