@@ -9,6 +9,9 @@
 #define TILE_MIN     32          // rows
 #define SPLIT_MAX    4096        // results of split spans, at most
 #define CHUNKS_A_CPU 8           // of a phase, for balance
+#define CHUNKS_MOST  24          // of a multiplication that does not wait for memory,
+#define CHUNK_UNITS  6           // if each has so many units (panels that stay together)
+#define MANY_ROWS    12          // more than these do not
 
 /* Hands out pieces of one allocation; with mem NULL it only counts. */
 struct carve {
@@ -283,7 +286,10 @@ static int cut_matrix(struct pass_stage *st, int n_threads)
     st->tiles = (st->n + tile - 1) / tile;
     int units = (st->n_panels + st->together - 1) / st->together;
     st->runs = runs_side_by_side(st);
-    st->groups = int_min(units, n_threads * CHUNKS_A_CPU);
+    int per_cpu = CHUNKS_A_CPU;
+    if (st->n > MANY_ROWS)
+        per_cpu = int_max(per_cpu, int_min(CHUNKS_MOST, units / n_threads / CHUNK_UNITS));
+    st->groups = int_min(units, n_threads * per_cpu);
     if (st->runs) {
         int slices = units / st->runs / n_threads;
         st->groups = n_threads * int_max(1, int_min(CHUNKS_A_CPU, slices));
