@@ -9,9 +9,6 @@
 #define TILE_MIN     32          // rows
 #define SPLIT_MAX    4096        // results of split spans, at most
 #define CHUNKS_A_CPU 8           // of a phase, for balance
-#define CHUNKS_MOST  24          // of a multiplication that does not wait for memory,
-#define CHUNK_UNITS  6           // if each has so many units (panels that stay together)
-#define MANY_ROWS    12          // more than these do not
 
 /* Hands out pieces of one allocation; with mem NULL it only counts. */
 struct carve {
@@ -277,6 +274,16 @@ static int runs_of(struct pass_stage *st, int items, int n_threads)
     return (items + st->per_chunk - 1) / st->per_chunk;
 }
 
+/* Groups of panels for each thread, which has `units` (panels that stay together).  Few rows wait
+ * for memory, which is read faster in long pieces; with many, threads would wait for each other. */
+static int chunks_a_cpu(const struct pass_stage *st, int units)
+{
+    enum { many_rows = 13, least_units = 6, most = 24 };
+    if (st->n < many_rows)
+        return CHUNKS_A_CPU;
+    return int_max(CHUNKS_A_CPU, int_min(most, units / least_units));
+}
+
 /* Chunks of a multiplication: groups of panels times tiles of rows. */
 static int cut_matrix(struct pass_stage *st, int n_threads)
 {
@@ -286,10 +293,7 @@ static int cut_matrix(struct pass_stage *st, int n_threads)
     st->tiles = (st->n + tile - 1) / tile;
     int units = (st->n_panels + st->together - 1) / st->together;
     st->runs = runs_side_by_side(st);
-    int per_cpu = CHUNKS_A_CPU;
-    if (st->n > MANY_ROWS)
-        per_cpu = int_max(per_cpu, int_min(CHUNKS_MOST, units / n_threads / CHUNK_UNITS));
-    st->groups = int_min(units, n_threads * per_cpu);
+    st->groups = int_min(units, n_threads * chunks_a_cpu(st, units / n_threads));
     if (st->runs) {
         int slices = units / st->runs / n_threads;
         st->groups = n_threads * int_max(1, int_min(CHUNKS_A_CPU, slices));

@@ -192,8 +192,7 @@ INLINE void segment(const struct shape sh, const struct planes *w, const struct 
 }
 
 // clang-format off
-#define TYPE32(...)
-#define TYPE256(name, ...)                                                                         \
+#define TYPE(name, type, kind, ...)                                                                \
     static void unpack_##name(const struct source *src, const uint8_t *values, int n_blocks,       \
                               struct planes *w)                                                    \
     {                                                                                              \
@@ -209,13 +208,10 @@ INLINE void segment(const struct shape sh, const struct planes *w, const struct 
         else                                                                                       \
             segment(sh, w, a, a->cuts.nt);                                                         \
     }
-#define TYPE(name, type, kind, ...) TYPE##kind(name, __VA_ARGS__)
-KERN_BYTE_TYPES(TYPE)
+KERN_BYTE_TYPES256(TYPE)
 
-#define PATH32(...)
-#define PATH256(name, type) [KERN_TYPE_##type] = {unpack_##name, segment_##name},
-#define PATH(name, type, kind, ...) PATH##kind(name, type)
-static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
+#define PATH(name, type, ...) [KERN_TYPE_##type] = {unpack_##name, segment_##name},
+static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES256(PATH)};
 // clang-format on
 
 void kern_amx256_matmul(const struct kern_mat *m, int from, int to, const uint8_t *x,

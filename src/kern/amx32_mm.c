@@ -151,8 +151,7 @@ INLINE void short_segment(const struct shape sh, const struct kern_seg *seg, con
 // clang-format off
 #define SEGMENT(sh, seg, a, nt)                                                                    \
     (seg->n_blocks == 8 ? segment(sh, seg, a, nt) : short_segment(sh, seg, a, nt))
-#define TYPE256(...)
-#define TYPE32(name, ...)                                                                          \
+#define TYPE(name, type, kind, ...)                                                                \
     static void unpack_##name(const struct source *src, const uint8_t *values, int n_blocks,       \
                               struct kern_seg *seg)                                                \
     {                                                                                              \
@@ -169,13 +168,10 @@ INLINE void short_segment(const struct shape sh, const struct kern_seg *seg, con
         else                                                                                       \
             SEGMENT(sh, seg, a, 16);                                                               \
     }
-#define TYPE(name, type, kind, ...) TYPE##kind(name, __VA_ARGS__)
-KERN_BYTE_TYPES(TYPE)
+KERN_BYTE_TYPES32(TYPE)
 
-#define PATH256(...)
-#define PATH32(name, type) [KERN_TYPE_##type] = {unpack_##name, segment_##name},
-#define PATH(name, type, kind, ...) PATH##kind(name, type)
-static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
+#define PATH(name, type, ...) [KERN_TYPE_##type] = {unpack_##name, segment_##name},
+static const struct path paths[KERN_TYPES] = {KERN_BYTE_TYPES32(PATH)};
 // clang-format on
 
 /* Tokens of a tile: those of 12 leave less over now and then; a tile costs its tokens and about two

@@ -100,9 +100,7 @@ static void quantize(enum kern_act act, const float *x, void *out, int cols)
         for (int i = 0; i < cols; i += 32, b++) {
             b->d = quantize_block(x + i, b->codes, 32);
             sum_codes(b->codes, &low, &high);
-            b->m8 = KERN_ZERO_BITS - 8 * (low + high);
-            b->m16 = KERN_ZERO_BITS - 16 * (low + high);
-            b->m128 = KERN_ZERO_BITS - 128 * (low + high);
+            kern_put_sums(b, low + high);
         }
     } else {
         struct kern_x256 *b = out;

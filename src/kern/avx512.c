@@ -41,9 +41,7 @@ static void quantize32(const float *x, int cols, struct kern_x32 *b)
         _mm_storeu_si128((__m128i *)b->codes, _mm512_cvtepi32_epi8(low));
         _mm_storeu_si128((__m128i *)(b->codes + 16), _mm512_cvtepi32_epi8(high));
         int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
-        b->m8 = KERN_ZERO_BITS - 8 * sum;
-        b->m16 = KERN_ZERO_BITS - 16 * sum;
-        b->m128 = KERN_ZERO_BITS - 128 * sum;
+        kern_put_sums(b, sum);
     }
 }
 

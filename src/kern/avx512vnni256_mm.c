@@ -195,16 +195,9 @@ INLINE void tile256(const struct shape sh, const struct feed *src, const uint8_t
     }
 }
 
-// clang-format off
-#define TYPE32(...)
-#define TYPE256(name, type, ...) VNNI_TYPE(name, type, 256, __VA_ARGS__)
-#define TYPE(name, type, kind, ...) TYPE##kind(name, type, __VA_ARGS__)
-KERN_BYTE_TYPES(TYPE)
+KERN_BYTE_TYPES256(VNNI_TYPE)
 
-#define PATH32(...)
-#define PATH256(name, type) [KERN_TYPE_##type] = {fused_##name, unpack_##name, tile_##name},
-#define PATH(name, type, kind, ...) PATH##kind(name, type)
-const struct vnni_path kern_vnni512_paths256[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
-// clang-format on
+#define PATH(name, type, ...) [KERN_TYPE_##type] = {fused_##name, unpack_##name, tile_##name},
+const struct vnni_path kern_vnni512_paths256[KERN_TYPES] = {KERN_BYTE_TYPES256(PATH)};
 
 #endif

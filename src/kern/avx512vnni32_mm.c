@@ -120,16 +120,9 @@ INLINE void tile32(const struct shape sh, const struct feed *src, const uint8_t 
     }
 }
 
-// clang-format off
-#define TYPE256(...)
-#define TYPE32(name, type, ...) VNNI_TYPE(name, type, 32, __VA_ARGS__)
-#define TYPE(name, type, kind, ...) TYPE##kind(name, type, __VA_ARGS__)
-KERN_BYTE_TYPES(TYPE)
+KERN_BYTE_TYPES32(VNNI_TYPE)
 
-#define PATH256(...)
-#define PATH32(name, type) [KERN_TYPE_##type] = {fused_##name, unpack_##name, tile_##name},
-#define PATH(name, type, kind, ...) PATH##kind(name, type)
-const struct vnni_path kern_vnni512_paths32[KERN_TYPES] = {KERN_BYTE_TYPES(PATH)};
-// clang-format on
+#define PATH(name, type, ...) [KERN_TYPE_##type] = {fused_##name, unpack_##name, tile_##name},
+const struct vnni_path kern_vnni512_paths32[KERN_TYPES] = {KERN_BYTE_TYPES32(PATH)};
 
 #endif

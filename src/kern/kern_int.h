@@ -38,6 +38,14 @@ struct kern_seg {
     int n_blocks;                       // blocks of 32 columns that there are, 1 .. 8
 };
 
+/* What sums over a block whose codes add up to `sum` begin with. */
+static inline void kern_put_sums(struct kern_x32 *x, int sum)
+{
+    x->m8 = KERN_ZERO_BITS - 8 * sum;
+    x->m16 = KERN_ZERO_BITS - 16 * sum;
+    x->m128 = KERN_ZERO_BITS - 128 * sum;
+}
+
 /* -16 times the sum of a block's activations, as the mins want it. */
 static inline float kern_sum32(const struct kern_x32 *x)
 {

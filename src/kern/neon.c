@@ -70,9 +70,7 @@ static void quantize(enum kern_act act, const float *x, void *out, int cols)
         for (int i = 0; i < cols; i += 32, b++) {
             b->d = quantize_block(x + i, b->codes, 32);
             int sum = sum16(b->codes) + sum16(b->codes + 16);
-            b->m8 = KERN_ZERO_BITS - 8 * sum;
-            b->m16 = KERN_ZERO_BITS - 16 * sum;
-            b->m128 = KERN_ZERO_BITS - 128 * sum;
+            kern_put_sums(b, sum);
         }
     } else {
         struct kern_x256 *b = out;
