@@ -24,8 +24,7 @@ void engine_run_embed(void *arg, int chunk, int worker)
                      (const unsigned char *)t->data + (size_t)p->rows[chunk].token * row_bytes, x,
                      h->n_embd);
     if (h->embd_scale != 1)
-        for (int i = 0; i < h->n_embd; i++)
-            x[i] *= h->embd_scale;
+        en->kern.scale(x, h->embd_scale, h->n_embd);
 
     size_t at = (size_t)chunk * (size_t)p->ld_rot;
     for (int k = 0; k < (h->window ? 2 : 1); k++)
@@ -150,8 +149,7 @@ void engine_ready_head(const struct pass_stage *st, int r, int kv)
     for (int i = kv * group; i < (kv + 1) * group; i++) {
         float *q = qkv + (size_t)i * (size_t)d;
         finish_head(en, layer, q, i, VEC_Q_BIAS, VEC_Q_NORM, cos_row, sin_row);
-        for (int j = 0; j < d; j++)
-            q[j] *= h->q_scale;
+        en->kern.scale(q, h->q_scale, d);
     }
     float *key = qkv + (size_t)(h->n_head + kv) * (size_t)d;
     float *value = qkv + (size_t)(h->n_head + h->n_kv + kv) * (size_t)d;
@@ -165,14 +163,29 @@ void engine_ready_head(const struct pass_stage *st, int r, int kv)
                                    row->pos % ENGINE_BLOCK, key, value, d);
 }
 
+/* Asks for what readying a head of a row reads. */
+static void fetch_head(const struct pass_stage *st, int row, int kv)
+{
+    const struct engine_hparams *h = &st->en->h;
+    const struct engine_pass *p = st->en->pass;
+    const float *qkv = p->qkv + (size_t)row * (size_t)p->ld_qkv;
+    int d = h->head_dim, group = h->n_head / h->n_kv * d;
+    fetch_row(qkv + kv * group, group);
+    fetch_row(qkv + (h->n_head + kv) * d, d);
+    fetch_row(qkv + (h->n_head + h->n_kv + kv) * d, d);
+}
+
+/* Head by head: the keys of sixteen tokens are written to the same lines. */
 void engine_run_heads(void *arg, int chunk, int worker)
 {
     const struct pass_stage *st = arg;
-    int n_kv = st->en->h.n_kv;
     (void)worker;
-    int to = int_min(st->n * n_kv, (chunk + 1) * st->per_chunk);
-    for (int i = chunk * st->per_chunk; i < to; i++)
-        engine_ready_head(st, i / n_kv, i % n_kv);
+    int to = int_min(st->n * st->en->h.n_kv, (chunk + 1) * st->per_chunk);
+    for (int i = chunk * st->per_chunk; i < to; i++) {
+        int soon = int_min(i + PASS_AHEAD, to - 1);
+        fetch_head(st, soon % st->n, soon / st->n);
+        engine_ready_head(st, i % st->n, i / st->n);
+    }
 }
 
 /* y += bias on the columns that a run of the part has made. */

@@ -16,7 +16,7 @@
 #define PASS_FEW   4          // rows up to which threads code their inputs themselves
 #define PASS_ACTS  3          // kinds of coded rows (enum kern_act)
 #define PASS_READS (48 << 10) // bytes of a matrix that are fetched before its phase begins
-#define PASS_AHEAD 4          // rows between one in use and one that is fetched
+#define PASS_AHEAD 4          // rows, or heads, between one in use and one that is fetched
 #define PASS_QROWS 32         // query rows of an attention item (or one row's group, if larger)
 
 /* What feeds the matrices of a phase. */

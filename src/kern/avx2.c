@@ -221,6 +221,15 @@ static void add(float *x, const float *y, int n)
         x[i] += y[i];
 }
 
+static void scale(float *x, float by, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(by)));
+    for (; i < n; i++)
+        x[i] *= by;
+}
+
 #include "kern/logits_body.h"
 
 void kern_fill_avx2(struct kern *k)
@@ -233,6 +242,7 @@ void kern_fill_avx2(struct kern *k)
     k->swiglu = swiglu;
     k->geglu = geglu;
     k->add = add;
+    k->scale = scale;
     k->block_max = block_max;
     k->exp64 = exp64;
     kern_fill_avx2_attn(k);

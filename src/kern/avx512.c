@@ -30,18 +30,112 @@ static inline __m512i code16(const float *x, __m512 id, __mmask16 any)
     return _mm512_maskz_cvttps_epi32(any, vec_add(v, _mm512_castsi512_ps(half)));
 }
 
+// The packing instructions and those that add neighbours work in lanes of 128 bits: number 4 * i + j
+// of what they leave belongs to place 4 * j + i.
+static inline __m512i in_order(void)
+{
+    return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+
+// 64 codes of 64 numbers.
+static inline __m512i pack64(__m512i a, __m512i b, __m512i c, __m512i d)
+{
+    return _mm512_permutexvar_epi32(
+        in_order(), _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d)));
+}
+
+// The sums of each 8 of 64 codes, and 8 * 128 more.
+static inline __m512i sums_of_eights(__m512i codes)
+{
+    return _mm512_sad_epu8(_mm512_xor_si512(codes, _mm512_set1_epi8(-128)),
+                           _mm512_setzero_si512());
+}
+
+static void quantize_block(const float *x, struct kern_x32 *b)
+{
+    float id;
+    b->d = scale_of(x, 32, &id);
+    const __mmask16 any = id == 0 ? 0 : 0xffff;
+    __m512i low = code16(x, vec_set1(id), any), high = code16(x + 16, vec_set1(id), any);
+    _mm_storeu_si128((__m128i *)b->codes, _mm512_cvtepi32_epi8(low));
+    _mm_storeu_si128((__m128i *)(b->codes + 16), _mm512_cvtepi32_epi8(high));
+    kern_put_sums(b, _mm512_reduce_add_epi32(_mm512_add_epi32(low, high)));
+}
+
+// The greatest magnitudes of four blocks, as bits, the four of them four times.
+static inline __m512i tops_of_four(const float *x)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i m[4];
+    for (int j = 0; j < 4; j++) {
+        __m512i low = _mm512_and_si512(_mm512_loadu_si512(x + 32 * j), magnitude);
+        __m512i high = _mm512_and_si512(_mm512_loadu_si512(x + 32 * j + 16), magnitude);
+        m[j] = _mm512_max_epi32(low, high);
+    }
+    __m512i even =
+        _mm512_max_epi32(_mm512_unpacklo_epi32(m[0], m[1]), _mm512_unpackhi_epi32(m[0], m[1]));
+    __m512i odd =
+        _mm512_max_epi32(_mm512_unpacklo_epi32(m[2], m[3]), _mm512_unpackhi_epi32(m[2], m[3]));
+    __m512i top =
+        _mm512_max_epi32(_mm512_unpacklo_epi64(even, odd), _mm512_unpackhi_epi64(even, odd));
+    top = _mm512_max_epi32(top, _mm512_shuffle_i32x4(top, top, 0x4e));
+    return _mm512_max_epi32(top, _mm512_shuffle_i32x4(top, top, 0xb1));
+}
+
+// What follows the codes of four blocks: their scales d and, from codes [2][64], their sums.
+static inline void put_four(struct kern_x32 *b, __m128 d, const __m512i *codes)
+{
+    __m512i low = sums_of_eights(codes[0]), high = sums_of_eights(codes[1]);
+    __m512i s = _mm512_add_epi64(_mm512_unpacklo_epi64(low, high),
+                                 _mm512_unpackhi_epi64(low, high)); // of 16, and 2048 more
+    s = _mm512_add_epi64(s, _mm512_shuffle_i32x4(s, s, 0xb1));
+    // blocks 0 and 2 in the first lane of 128 bits, 1 and 3 in the third
+    __m128i odd = _mm_slli_epi64(_mm512_extracti32x4_epi32(s, 2), 32);
+    __m128i sum = _mm_sub_epi32(_mm_or_si128(_mm512_castsi512_si128(s), odd), _mm_set1_epi32(4096));
+    const __m128i zero = _mm_set1_epi32(KERN_ZERO_BITS);
+    __m128i m8 = _mm_sub_epi32(zero, _mm_slli_epi32(sum, 3));
+    __m128i m16 = _mm_sub_epi32(zero, _mm_slli_epi32(sum, 4));
+    __m128i m128 = _mm_sub_epi32(zero, _mm_slli_epi32(sum, 7));
+    __m128i first[2] = {_mm_unpacklo_epi32(_mm_castps_si128(d), m8),
+                        _mm_unpackhi_epi32(_mm_castps_si128(d), m8)};
+    __m128i second[2] = {_mm_unpacklo_epi32(m16, m128), _mm_unpackhi_epi32(m16, m128)};
+    for (int j = 0; j < 2; j++) {
+        _mm_storeu_si128((__m128i *)&b[2 * j].d, _mm_unpacklo_epi64(first[j], second[j]));
+        _mm_storeu_si128((__m128i *)&b[2 * j + 1].d, _mm_unpackhi_epi64(first[j], second[j]));
+    }
+}
+
+/* Four blocks side by side; false: one has no codes but 0, nothing is done. */
+static bool quantize_four(const float *x, struct kern_x32 *b)
+{
+    const __m512i least = _mm512_set1_epi32(0x04000000), span = _mm512_set1_epi32(0x7b800000);
+    __m512i top = tops_of_four(x), codes[2];
+    if (_mm512_cmpge_epu32_mask(_mm512_sub_epi32(top, least), span))
+        return false;
+    __m128 d = _mm_div_ps(_mm_castsi128_ps(_mm512_castsi512_si128(top)), _mm_set1_ps(127.0f));
+    __m512 id = _mm512_broadcast_f32x4(_mm_div_ps(_mm_set1_ps(1.0f), d));
+    const __m512 ids[4] = {_mm512_shuffle_ps(id, id, 0x00), _mm512_shuffle_ps(id, id, 0x55),
+                           _mm512_shuffle_ps(id, id, 0xaa), _mm512_shuffle_ps(id, id, 0xff)};
+    for (int j = 0; j < 2; j++, x += 64) {
+        __m512 low = ids[2 * j], high = ids[2 * j + 1];
+        codes[j] = pack64(code16(x, low, 0xffff), code16(x + 16, low, 0xffff),
+                          code16(x + 32, high, 0xffff), code16(x + 48, high, 0xffff));
+        _mm256_storeu_si256((__m256i *)b[2 * j].codes, _mm512_castsi512_si256(codes[j]));
+        _mm256_storeu_si256((__m256i *)b[2 * j + 1].codes, _mm512_extracti64x4_epi64(codes[j], 1));
+    }
+    put_four(b, d, codes);
+    return true;
+}
+
 static void quantize32(const float *x, int cols, struct kern_x32 *b)
 {
-    for (int i = 0; i < cols; i += 32, b++) {
-        float id;
-        b->d = scale_of(x + i, 32, &id);
-        const __mmask16 any = id == 0 ? 0 : 0xffff;
-        __m512i low = code16(x + i, vec_set1(id), any);
-        __m512i high = code16(x + i + 16, vec_set1(id), any);
-        _mm_storeu_si128((__m128i *)b->codes, _mm512_cvtepi32_epi8(low));
-        _mm_storeu_si128((__m128i *)(b->codes + 16), _mm512_cvtepi32_epi8(high));
-        int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
-        kern_put_sums(b, sum);
+    int i = 0;
+    for (int end; i < cols; i = end) {
+        end = i + 128;
+        if (end <= cols && quantize_four(x + i, b + i / 32))
+            continue;
+        for (end = int_min(end, cols); i < end; i += 32)
+            quantize_block(x + i, b + i / 32);
     }
 }
 
@@ -55,16 +149,12 @@ static inline __m512i sums_of_pairs(__m512i codes)
 /* -32 times the sum of each 8 codes. */
 static __m128i minus_eights(__m512i codes)
 {
-    __m512i above = _mm512_sad_epu8(_mm512_xor_si512(codes, _mm512_set1_epi8(-128)),
-                                    _mm512_setzero_si512()); // 8 * 128 more than the sums
-    return _mm_slli_epi16(_mm_sub_epi16(_mm_set1_epi16(1024), _mm512_cvtepi64_epi16(above)), 5);
+    return _mm_slli_epi16(
+        _mm_sub_epi16(_mm_set1_epi16(1024), _mm512_cvtepi64_epi16(sums_of_eights(codes))), 5);
 }
 
 static void quantize256(const float *x, int cols, struct kern_x256 *b)
 {
-    // The packing instructions and those that add neighbours work in lanes: number 4 * i + j of
-    // what they leave belongs to place 4 * j + i.
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     for (int i = 0; i < cols; i += 256, b++) {
         float id;
         b->d = scale_of(x + i, 256, &id);
@@ -73,10 +163,8 @@ static void quantize256(const float *x, int cols, struct kern_x256 *b)
         __m512i s[4];
         for (int j = 0; j < 4; j++) {
             const float *from = x + i + 64 * j;
-            __m512i low = _mm512_packs_epi32(code16(from, ids, any), code16(from + 16, ids, any));
-            __m512i high =
-                _mm512_packs_epi32(code16(from + 32, ids, any), code16(from + 48, ids, any));
-            __m512i codes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+            __m512i codes = pack64(code16(from, ids, any), code16(from + 16, ids, any),
+                                   code16(from + 32, ids, any), code16(from + 48, ids, any));
             _mm512_storeu_si512(b->codes + 64 * j, codes);
             _mm_storeu_si128((__m128i *)&b->n32[8 * j], minus_eights(codes));
             s[j] = sums_of_pairs(codes);
@@ -85,9 +173,9 @@ static void quantize256(const float *x, int cols, struct kern_x256 *b)
             _mm512_add_epi16(_mm512_unpacklo_epi32(s[0], s[1]), _mm512_unpackhi_epi32(s[0], s[1]));
         __m512i odd =
             _mm512_add_epi16(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
-        __m512i pairs =
-            _mm512_permutexvar_epi32(order, _mm512_add_epi16(_mm512_unpacklo_epi64(even, odd),
-                                                             _mm512_unpackhi_epi64(even, odd)));
+        __m512i pairs = _mm512_permutexvar_epi32(
+            in_order(), _mm512_add_epi16(_mm512_unpacklo_epi64(even, odd),
+                                         _mm512_unpackhi_epi64(even, odd)));
         __m512i s16 = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
         __m256i short16 = _mm512_cvtepi32_epi16(s16);
         __m256i s32 = _mm256_madd_epi16(short16, _mm256_set1_epi16(1));

@@ -126,6 +126,7 @@ struct kern {
     void (*geglu)(const float *gate, const float *up, float *out, int n);
 
     void (*add)(float *x, const float *y, int n); // x += y
+    void (*scale)(float *x, float by, int n);     // x *= by
 
     /* Logits in blocks of KERN_LOGITS.  max[b]: the greatest of block b, a NaN counting as
      * -infinity.  exp64, of no NaN: e[i] = exp((x[i] - top) * scale) of one block; returns their

@@ -538,6 +538,11 @@ static void rows_same_bits_everywhere(void **state)
             k[0].add(want + at, b, n);
             k[l].add(got + at, b, n);
             check_bits(got, want, 600, "add", -1, k[l].name, n, at);
+            memcpy(want, a, sizeof want);
+            memcpy(got, a, sizeof got);
+            k[0].scale(want + at, b[0], n);
+            k[l].scale(got + at, b[0], n);
+            check_bits(got, want, 600, "scale", -1, k[l].name, n, at);
             for (int neox = 0; neox < 2; neox++) {
                 memcpy(want, a, sizeof want);
                 memcpy(got, a, sizeof got);

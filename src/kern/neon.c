@@ -139,6 +139,15 @@ static void add(float *x, const float *y, int n)
         x[i] += y[i];
 }
 
+static void scale(float *x, float by, int n)
+{
+    int i = 0;
+    for (; i + 4 <= n; i += 4)
+        vec_store(x + i, vec_mul(vec_load(x + i), vec_set1(by)));
+    for (; i < n; i++)
+        x[i] *= by;
+}
+
 void kern_fill_dotprod(struct kern *k)
 {
     k->name = "dotprod";
@@ -148,6 +157,7 @@ void kern_fill_dotprod(struct kern *k)
     k->swiglu = swiglu;
     k->geglu = geglu;
     k->add = add;
+    k->scale = scale;
     kern_fill_neon_attn(k);
 }
 

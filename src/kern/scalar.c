@@ -116,6 +116,12 @@ static void add(float *x, const float *y, int n)
         x[i] += y[i];
 }
 
+static void scale(float *x, float by, int n)
+{
+    for (int i = 0; i < n; i++)
+        x[i] *= by;
+}
+
 static void block_max(const float *x, int n_blocks, float *max)
 {
     for (int b = 0; b < n_blocks; b++, x += 64) {
@@ -149,6 +155,7 @@ void kern_fill_scalar(struct kern *k)
     k->swiglu = swiglu;
     k->geglu = geglu;
     k->add = add;
+    k->scale = scale;
     k->block_max = block_max;
     k->exp64 = exp64;
     kern_fill_scalar_attn(k);
