@@ -296,7 +296,8 @@ static void bench_attn(const struct kern *k, enum kern_kv kv, int d)
     for (size_t i = 0; i < floats; i++)
         q[i] = (float)((int)i % 13 - 6) * 0.01f;
     for (int t = 0; t < 32 * ATTN_BLOCKS; t++)
-        k->kv_store[kv](mem + (size_t)(t / 32) * kern_kv_bytes(kv, d), t % 32, q + t % 7 * d, q, d);
+        k->kv_store[kv](mem + (size_t)(t / 32) * kern_kv_bytes(kv, d), t % 32, 1, q + t % 7 * d, q,
+                        0, d);
     for (int i = 0; i < ATTN_ROWS; i++)
         hi[i] = KERN_SPAN;
     for (size_t r = 0; r < COUNT(rows); r++) {

@@ -300,8 +300,7 @@ static void attend_whole(const struct pass_stage *st, int item, struct pass_work
     const void *blocks[SPAN_BLOCKS], *next[SPAN_BLOCKS];
     struct kern_part part = {0, n_q, 0, KERN_SPAN, blocks, next, 0};
     if (engine_attend_readies(en, local))
-        for (int i = 0; i < t->n; i++)
-            engine_ready_head(st, t->row0 + i, kv);
+        engine_ready_heads(st, t->row0, t->row0 + t->n, kv);
     if (!wanted(st, t))
         return;
     gather_queries(en, t, kv, w->q);

@@ -135,16 +135,16 @@ static void finish_head(const struct engine *en, const struct engine_layer *laye
     en->kern.rope(head, cos_row, sin_row, h->n_rot, (h->family->flags & FAMILY_NEOX) != 0);
 }
 
-void engine_ready_head(const struct pass_stage *st, int r, int kv)
+static void ready_row(const struct pass_stage *st, int row, int kv)
 {
     const struct engine *en = st->en;
     const struct engine_hparams *h = &en->h;
     const struct engine_pass *p = en->pass;
     const struct engine_layer *layer = st->layer;
     int d = h->head_dim, group = h->n_head / h->n_kv, k = h->local[st->il];
-    float *qkv = p->qkv + (size_t)r * (size_t)p->ld_qkv;
-    const float *cos_row = p->cos[k] + (size_t)r * (size_t)p->ld_rot;
-    const float *sin_row = p->sin[k] + (size_t)r * (size_t)p->ld_rot;
+    float *qkv = p->qkv + (size_t)row * (size_t)p->ld_qkv;
+    const float *cos_row = p->cos[k] + (size_t)row * (size_t)p->ld_rot;
+    const float *sin_row = p->sin[k] + (size_t)row * (size_t)p->ld_rot;
 
     for (int i = kv * group; i < (kv + 1) * group; i++) {
         float *q = qkv + (size_t)i * (size_t)d;
@@ -156,35 +156,68 @@ void engine_ready_head(const struct pass_stage *st, int r, int kv)
     finish_head(en, layer, key, kv, VEC_K_BIAS, VEC_K_NORM, cos_row, sin_row);
     if (layer->vec[VEC_V_BIAS])
         en->kern.add(value, layer->vec[VEC_V_BIAS] + (size_t)kv * (size_t)d, d);
-
-    const struct engine_row *row = &p->rows[r];
-    int32_t block = row->seq->blocks[row->pos / ENGINE_BLOCK];
-    en->kern.kv_store[en->kv_kind](engine_kv_at(&en->kv, h, block, st->il, kv),
-                                   row->pos % ENGINE_BLOCK, key, value, d);
 }
 
-/* Asks for what readying a head of a row reads. */
-static void fetch_head(const struct pass_stage *st, int row, int kv)
+/* Keys and values of rows [from, to), which belong to one KV block. */
+static void store_rows(const struct pass_stage *st, int from, int to, int kv)
 {
-    const struct engine_hparams *h = &st->en->h;
-    const struct engine_pass *p = st->en->pass;
-    const float *qkv = p->qkv + (size_t)row * (size_t)p->ld_qkv;
-    int d = h->head_dim, group = h->n_head / h->n_kv * d;
-    fetch_row(qkv + kv * group, group);
-    fetch_row(qkv + (h->n_head + kv) * d, d);
-    fetch_row(qkv + (h->n_head + h->n_kv + kv) * d, d);
+    const struct engine *en = st->en;
+    const struct engine_hparams *h = &en->h;
+    const struct engine_pass *p = en->pass;
+    const struct engine_row *row = &p->rows[from];
+    const float *key =
+        p->qkv + (size_t)from * (size_t)p->ld_qkv + (size_t)(h->n_head + kv) * (size_t)h->head_dim;
+    int32_t block = row->seq->blocks[row->pos / ENGINE_BLOCK];
+    en->kern.kv_store[en->kv_kind](
+        engine_kv_at(&en->kv, h, block, st->il, kv), row->pos % ENGINE_BLOCK, to - from, key,
+        key + (size_t)h->n_kv * (size_t)h->head_dim, (size_t)p->ld_qkv, h->head_dim);
 }
 
-/* Head by head: the keys of sixteen tokens are written to the same lines. */
+/* The row after those from `row` on, up to `end`, that belong to one KV block. */
+static int block_rows(const struct engine_pass *p, int row, int end)
+{
+    const struct engine_row *rows = p->rows;
+    int left = ENGINE_BLOCK - rows[row].pos % ENGINE_BLOCK, n = 1;
+    while (n < left && row + n < end && rows[row + n].seq == rows[row].seq)
+        n++;
+    return row + n;
+}
+
+/* Asks for where the key and the value of a row will be written, its share of a tile of keys: lines
+ * that nobody has used yet, or not for long. */
+static void fetch_place(const struct pass_stage *st, const struct engine_row *row, int kv)
+{
+    const struct engine *en = st->en;
+    size_t share = kern_kv_row(en->kv_kind, en->h.head_dim);
+    int32_t block = row->seq->blocks[row->pos / ENGINE_BLOCK];
+    unsigned char *at = engine_kv_at(&en->kv, &en->h, block, st->il, kv);
+    at += (size_t)(row->pos % ENGINE_BLOCK) * share;
+    fetch_to_write(at, (int)(share / sizeof(float)));
+    fetch_to_write(at + ENGINE_BLOCK * share, (int)(share / sizeof(float)));
+}
+
+void engine_ready_heads(const struct pass_stage *st, int from, int to, int kv)
+{
+    for (int row = from, end; row < to; row = end) {
+        end = block_rows(st->en->pass, row, to);
+        for (int i = row; i < end; i++) {
+            fetch_place(st, &st->en->pass->rows[i], kv);
+            ready_row(st, i, kv);
+        }
+        store_rows(st, row, end, kv);
+    }
+}
+
+/* Items go head by head: the keys of sixteen tokens are written to the same lines. */
 void engine_run_heads(void *arg, int chunk, int worker)
 {
     const struct pass_stage *st = arg;
     (void)worker;
     int to = int_min(st->n * st->en->h.n_kv, (chunk + 1) * st->per_chunk);
-    for (int i = chunk * st->per_chunk; i < to; i++) {
-        int soon = int_min(i + PASS_AHEAD, to - 1);
-        fetch_head(st, soon % st->n, soon / st->n);
-        engine_ready_head(st, i % st->n, i / st->n);
+    for (int i = chunk * st->per_chunk, end; i < to; i = end) {
+        int kv = i / st->n;
+        end = int_min(to, (kv + 1) * st->n);
+        engine_ready_heads(st, i - kv * st->n, end - kv * st->n, kv);
     }
 }
 

@@ -16,7 +16,7 @@
 #define PASS_FEW   4          // rows up to which threads code their inputs themselves
 #define PASS_ACTS  3          // kinds of coded rows (enum kern_act)
 #define PASS_READS (48 << 10) // bytes of a matrix that are fetched before its phase begins
-#define PASS_AHEAD 4          // rows, or heads, between one in use and one that is fetched
+#define PASS_AHEAD 4          // rows between one in use and one that is fetched
 #define PASS_QROWS 32         // query rows of an attention item (or one row's group, if larger)
 
 /* What feeds the matrices of a phase. */
@@ -161,9 +161,9 @@ void engine_multiply(const struct pass_stage *st, const struct pass_part *c, int
 /* What a chunk of a multiplication reads first. */
 void engine_reads(void *arg, int chunk, struct kern_reads *out);
 
-/* One row and one KV head: its key and value go to the cache, its group of queries becomes ready.
- */
-void engine_ready_head(const struct pass_stage *st, int row, int kv);
+/* Rows [from, to) and one KV head: their keys and values go to the cache, their groups of queries
+ * become ready. */
+void engine_ready_heads(const struct pass_stage *st, int from, int to, int kv);
 
 /* Cuts the step's rows into attention tiles and decides whether spans are split. */
 void engine_tile_rows(struct engine *en);

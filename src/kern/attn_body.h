@@ -598,25 +598,71 @@ static void attn_merge(const float *acc, size_t acc_stride, const float *max, co
         out[i] *= scale;
 }
 
-static void kv_store_f16(void *block, int slot, const float *k, const float *v, int d)
+typedef uint16_t EIGHT __attribute__((vector_size(16)));
+
+INLINE EIGHT eight_halves(const float *x)
 {
-    uint16_t *keys = (uint16_t *)block + (size_t)(slot / 16 * 16 * d + slot % 16);
-    uint16_t *values = (uint16_t *)block + (size_t)((KERN_KV_BLOCK + slot) * d);
+    uint16_t halves[8];
+    EIGHT v;
+    store_halves8(halves, x);
+    memcpy(&v, halves, sizeof v);
+    return v;
+}
+
+/* The keys of n tokens, 1 or 8, that lie in one tile: a column of it is a dimension.  Of eight
+ * tokens eight dimensions are turned over at once, by interleaving halves of the rows three times.
+ */
+INLINE void store_keys(uint16_t *tile, int n, const float *k, size_t stride, int d)
+{
     for (int i = 0; i < d; i += 8) {
-        uint16_t eight[8];
-        store_halves8(eight, k + i);
+        EIGHT row[8], twin[8];
+        for (int t = 0; t < n; t++)
+            row[t] = eight_halves(k + (size_t)t * stride + i);
+        if (n == 1) {
+            for (int j = 0; j < 8; j++)
+                tile[16 * (i + j)] = row[0][j];
+            continue;
+        }
+#pragma GCC unroll 3
+        for (int round = 0; round < 3; round++) {
+            for (int j = 0; j < 4; j++) {
+                twin[2 * j] = __builtin_shufflevector(row[j], row[j + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+                twin[2 * j + 1] =
+                    __builtin_shufflevector(row[j], row[j + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+            }
+            memcpy(row, twin, sizeof row);
+        }
         for (int j = 0; j < 8; j++)
-            keys[16 * (i + j)] = eight[j];
-        store_halves8(values + i, v + i);
+            memcpy(tile + 16 * (i + j), &row[j], sizeof row[j]);
     }
 }
 
-static void kv_store_q8(void *block, int slot, const float *k, const float *v, int d)
+static void kv_store_f16(void *block, int slot, int n, const float *k, const float *v,
+                         size_t stride, int d)
+{
+    uint16_t *values = (uint16_t *)block + (size_t)((KERN_KV_BLOCK + slot) * d);
+    for (int t = 0; t < n; t++)
+        for (int i = 0; i < d; i += 8)
+            store_halves8(values + t * d + i, v + (size_t)t * stride + i);
+    for (int end = slot + n, m; slot < end; slot += m, k += (size_t)m * stride) {
+        uint16_t *tile = (uint16_t *)block + (size_t)(slot / 16 * 16 * d + slot % 16);
+        m = end - slot >= 8 && slot % 16 <= 8 ? 8 : 1;
+        if (m == 8)
+            store_keys(tile, 8, k, stride, d);
+        else
+            store_keys(tile, 1, k, stride, d);
+    }
+}
+
+static void kv_store_q8(void *block, int slot, int n, const float *k, const float *v, size_t stride,
+                        int d)
 {
     struct kern_q8_row row;
-    Q8_CODE(k, d, &row);
-    kern_q8_put_key(block, slot, &row, d);
-    Q8_CODE(v, d, &row);
-    kern_q8_put_value(block, slot, &row, d);
+    for (int end = slot + n; slot < end; slot++, k += stride, v += stride) {
+        Q8_CODE(k, d, &row);
+        kern_q8_put_key(block, slot, &row, d);
+        Q8_CODE(v, d, &row);
+        kern_q8_put_value(block, slot, &row, d);
+    }
 }
 #endif

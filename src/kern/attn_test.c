@@ -46,7 +46,7 @@ static void span_init(struct span *s, enum kern_kv kv, int d, const struct kern 
             key[i] = normal(seed);
             value[i] = normal(seed);
         }
-        k->kv_store[kv](s->blocks[t / 32], t % 32, key, value, d);
+        k->kv_store[kv](s->blocks[t / 32], t % 32, 1, key, value, 0, d);
     }
     s->q = mem_alloc(sizeof(float) * (size_t)(ROWS * d));
     s->acc = mem_alloc(sizeof(float) * (size_t)(ROWS * d));
@@ -239,14 +239,18 @@ static void kv_store_same_bytes_everywhere(void **state)
             assert_true(a && b);
             memset(a, 0, bytes);
             memset(b, 0, bytes);
-            for (int t = 0; t < 32; t++) {
-                float key[256], value[256];
+            static float keys[32][300], values[32][300];
+            for (int t = 0; t < 32; t++)
                 for (int j = 0; j < d; j++) {
-                    key[j] = normal(&seed) * (t == 3 ? 1e-6f : t == 4 ? 1e6f : 1.0f);
-                    value[j] = normal(&seed);
+                    keys[t][j] = normal(&seed) * (t == 3 ? 1e-6f : t == 4 ? 1e6f : 1.0f);
+                    values[t][j] = normal(&seed);
                 }
-                plain.kv_store[kv](a, t, key, value, d);
-                k.kv_store[kv](b, t, key, value, d);
+            for (int t = 0, n; t < 32; t += n) { // some at once
+                n = int_min(32 - t, 1 + (int)(test_random(&seed) % 20));
+                plain.kv_store[kv](a, t, n, keys[t], values[t], 300, d);
+                for (int j = t; j < t + n && l == 0; j++) // or one by one: the scalar level's
+                    plain.kv_store[kv](b, j, 1, keys[j], values[j], 0, d);
+                k.kv_store[kv](b, t, n, keys[t], values[t], 300, d);
             }
             assert_memory_equal(a, b, bytes);
             mem_try_free(a, bytes);

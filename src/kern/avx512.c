@@ -30,8 +30,8 @@ static inline __m512i code16(const float *x, __m512 id, __mmask16 any)
     return _mm512_maskz_cvttps_epi32(any, vec_add(v, _mm512_castsi512_ps(half)));
 }
 
-// The packing instructions and those that add neighbours work in lanes of 128 bits: number 4 * i + j
-// of what they leave belongs to place 4 * j + i.
+// The packing instructions and those that add neighbours work in lanes of 128 bits: number 4 * i +
+// j of what they leave belongs to place 4 * j + i.
 static inline __m512i in_order(void)
 {
     return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -47,8 +47,7 @@ static inline __m512i pack64(__m512i a, __m512i b, __m512i c, __m512i d)
 // The sums of each 8 of 64 codes, and 8 * 128 more.
 static inline __m512i sums_of_eights(__m512i codes)
 {
-    return _mm512_sad_epu8(_mm512_xor_si512(codes, _mm512_set1_epi8(-128)),
-                           _mm512_setzero_si512());
+    return _mm512_sad_epu8(_mm512_xor_si512(codes, _mm512_set1_epi8(-128)), _mm512_setzero_si512());
 }
 
 static void quantize_block(const float *x, struct kern_x32 *b)
@@ -174,8 +173,8 @@ static void quantize256(const float *x, int cols, struct kern_x256 *b)
         __m512i odd =
             _mm512_add_epi16(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
         __m512i pairs = _mm512_permutexvar_epi32(
-            in_order(), _mm512_add_epi16(_mm512_unpacklo_epi64(even, odd),
-                                         _mm512_unpackhi_epi64(even, odd)));
+            in_order(),
+            _mm512_add_epi16(_mm512_unpacklo_epi64(even, odd), _mm512_unpackhi_epi64(even, odd)));
         __m512i s16 = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
         __m256i short16 = _mm512_cvtepi32_epi16(s16);
         __m256i s32 = _mm256_madd_epi16(short16, _mm256_set1_epi16(1));

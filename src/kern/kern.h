@@ -134,12 +134,14 @@ struct kern {
     void (*block_max)(const float *x, int n_blocks, float *max);
     float (*exp64)(const float *x, float top, float scale, float *e);
 
-    /* Stores one token's key and value in a KV block of one layer and one KV head
-     * (kern_kv_bytes(kind, d), 64-byte aligned).  slot 0..31.
+    /* Stores the keys and values of n tokens, 1 .. 32 - slot, in slots [slot, slot + n) of a KV
+     * block of one layer and one KV head (kern_kv_bytes(kind, d), 64-byte aligned).
+     *   k, v  [n][d], rows `stride` floats apart
      *   F16  keys as two tiles [d][16 tokens], values [32 tokens][d]
      *   Q8   keys as two tiles [d/4][16 tokens][4] of codes + 128, values [32 tokens][d] of codes,
      *        f32 scales of the keys [32] and of the values [32]; codes -127..127 */
-    void (*kv_store[KERN_KV_KINDS])(void *block, int slot, const float *k, const float *v, int d);
+    void (*kv_store[KERN_KV_KINDS])(void *block, int slot, int n, const float *k, const float *v,
+                                    size_t stride, int d);
 
     /* Attention of n_q query rows over one span of one KV head.
      *   q       [n_q][d] f32, already scaled
@@ -165,6 +167,9 @@ struct kern {
 /* Bytes of a KV block of one layer and one KV head with head dimension d (a multiple of 8, at most
  * KERN_HEAD_MAX). */
 size_t kern_kv_bytes(enum kern_kv kind, int d);
+
+/* And of one token's value in it, which are as many as of its key. */
+size_t kern_kv_row(enum kern_kv kind, int d);
 
 /* Fills k for these CPU features (kern/cpu.h: cpu_detect() & mask). */
 void kern_init(struct kern *k, unsigned cpu);

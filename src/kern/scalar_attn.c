@@ -9,29 +9,39 @@
 
 #include "kern/math.h"
 
+size_t kern_kv_row(enum kern_kv kind, int d)
+{
+    return (size_t)d * (kind == KERN_KV_F16 ? sizeof(uint16_t) : 1);
+}
+
 size_t kern_kv_bytes(enum kern_kv kind, int d)
 {
-    size_t numbers = (size_t)d * KERN_KV_BLOCK * 2;
-    return kind == KERN_KV_F16 ? numbers * sizeof(uint16_t)
-                               : numbers + 2 * KERN_KV_BLOCK * sizeof(float);
+    size_t scales = kind == KERN_KV_F16 ? 0 : 2 * KERN_KV_BLOCK * sizeof(float);
+    return 2 * KERN_KV_BLOCK * kern_kv_row(kind, d) + scales;
 }
 
-static void kv_store_q8(void *block, int slot, const float *k, const float *v, int d)
+static void kv_store_q8(void *block, int slot, int n, const float *k, const float *v, size_t stride,
+                        int d)
 {
     struct kern_q8_row row;
-    kern_scalar_code(k, d, &row);
-    kern_q8_put_key(block, slot, &row, d);
-    kern_scalar_code(v, d, &row);
-    kern_q8_put_value(block, slot, &row, d);
+    for (int end = slot + n; slot < end; slot++, k += stride, v += stride) {
+        kern_scalar_code(k, d, &row);
+        kern_q8_put_key(block, slot, &row, d);
+        kern_scalar_code(v, d, &row);
+        kern_q8_put_value(block, slot, &row, d);
+    }
 }
 
-static void kv_store_f16(void *block, int slot, const float *k, const float *v, int d)
+static void kv_store_f16(void *block, int slot, int n, const float *k, const float *v,
+                         size_t stride, int d)
 {
-    uint16_t *keys = (uint16_t *)block + (size_t)(slot / 16 * 16 * d + slot % 16);
-    uint16_t *values = (uint16_t *)block + (size_t)(KERN_KV_BLOCK * d + slot * d);
-    for (int i = 0; i < d; i++) {
-        keys[16 * i] = f32_to_f16(k[i]);
-        values[i] = f32_to_f16(v[i]);
+    for (int end = slot + n; slot < end; slot++, k += stride, v += stride) {
+        uint16_t *keys = (uint16_t *)block + (size_t)(slot / 16 * 16 * d + slot % 16);
+        uint16_t *values = (uint16_t *)block + (size_t)(KERN_KV_BLOCK * d + slot * d);
+        for (int i = 0; i < d; i++) {
+            keys[16 * i] = f32_to_f16(k[i]);
+            values[i] = f32_to_f16(v[i]);
+        }
     }
 }
 
