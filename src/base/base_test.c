@@ -165,10 +165,13 @@ static void queue_passes_everything_once(void **state)
     pthread_create(&tb, NULL, take_all, &b);
     long want = 0;
     for (intptr_t i = 1; i <= 10000; i++) {
-        while (!queue_push(a.q, (void *)i))
+        while (!(i % 3 ? queue_put(a.q, (void *)i) : queue_push(a.q, (void *)i))) {
+            queue_tell(a.q);
             sched_yield();
+        }
         want += i;
     }
+    queue_tell(a.q);
     queue_close(a.q);
     pthread_join(ta, NULL);
     pthread_join(tb, NULL);
@@ -192,6 +195,26 @@ static void queue_fd_tells_when_items_wait(void **state)
     assert_ptr_equal(queue_pop(q, 0), &y);
     assert_int_equal(poll(&p, 1, 0), 0);
     assert_null(queue_pop(q, 1));
+
+    // put quietly: there, but nobody is told
+    assert_true(queue_put(q, &x));
+    assert_true(queue_put(q, &y));
+    assert_false(queue_put(q, &z));
+    assert_int_equal(queue_count(q), 2);
+    assert_int_equal(poll(&p, 1, 0), 0);
+    assert_ptr_equal(queue_pop(q, 0), &x);
+    assert_int_equal(poll(&p, 1, 0), 0);
+    queue_tell(q);
+    assert_int_equal(poll(&p, 1, 0), 1);
+    assert_true(queue_put(q, &z));
+    assert_ptr_equal(queue_pop(q, 0), &y);
+    assert_int_equal(poll(&p, 1, 0), 1); // until it is empty
+    assert_ptr_equal(queue_pop(q, 0), &z);
+    assert_int_equal(poll(&p, 1, 0), 0);
+    queue_tell(q); // of nothing
+    assert_int_equal(poll(&p, 1, 0), 0);
+    queue_close(q);
+    assert_false(queue_put(q, &x));
     queue_free(q);
 }
 

@@ -16,8 +16,10 @@ struct queue {
     pthread_cond_t more;
     void **items; // ring of cap
     size_t cap, head, n;
+    size_t n_untold; // of those put last, nobody was told
     bool closed;
-    int fd; // eventfd: its counter is 1 while n > 0
+    bool readable; // the counter of fd is 1; it is 0 while n is
+    int fd;        // eventfd
 };
 
 struct queue *queue_new(size_t cap, bool with_fd)
@@ -52,25 +54,59 @@ void queue_free(struct queue *q)
 
 static void fd_set_readable(struct queue *q, bool readable)
 {
-    if (q->fd < 0)
+    if (q->fd < 0 || q->readable == readable)
         return;
     uint64_t v = 1;
     ssize_t r = readable ? write(q->fd, &v, sizeof v) : read(q->fd, &v, sizeof v);
     (void)r; // cannot fail: the counter is 0 or 1 and changes under the lock
+    q->readable = readable;
+}
+
+/* Under the lock. */
+static bool put(struct queue *q, void *item)
+{
+    if (q->closed || q->n == q->cap)
+        return false;
+    q->items[(q->head + q->n) % q->cap] = item;
+    q->n++;
+    q->n_untold++;
+    return true;
+}
+
+static void tell(struct queue *q)
+{
+    if (q->n_untold > 1)
+        pthread_cond_broadcast(&q->more);
+    else if (q->n_untold == 1)
+        pthread_cond_signal(&q->more);
+    if (q->n_untold > 0)
+        fd_set_readable(q, true);
+    q->n_untold = 0;
 }
 
 bool queue_push(struct queue *q, void *item)
 {
     pthread_mutex_lock(&q->lock);
-    bool ok = !q->closed && q->n < q->cap;
-    if (ok) {
-        q->items[(q->head + q->n) % q->cap] = item;
-        if (q->n++ == 0)
-            fd_set_readable(q, true);
-        pthread_cond_signal(&q->more);
-    }
+    bool ok = put(q, item);
+    if (ok)
+        tell(q);
     pthread_mutex_unlock(&q->lock);
     return ok;
+}
+
+bool queue_put(struct queue *q, void *item)
+{
+    pthread_mutex_lock(&q->lock);
+    bool ok = put(q, item);
+    pthread_mutex_unlock(&q->lock);
+    return ok;
+}
+
+void queue_tell(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    tell(q);
+    pthread_mutex_unlock(&q->lock);
 }
 
 void *queue_pop(struct queue *q, int timeout_ms)
@@ -97,7 +133,9 @@ void *queue_pop(struct queue *q, int timeout_ms)
     if (q->n) {
         item = q->items[q->head];
         q->head = (q->head + 1) % q->cap;
-        if (--q->n == 0)
+        q->n--;
+        q->n_untold = size_min(q->n_untold, q->n);
+        if (q->n == 0)
             fd_set_readable(q, false);
     }
     pthread_mutex_unlock(&q->lock);

@@ -18,6 +18,13 @@ void queue_free(struct queue *q);
 /* False when full or closed (the item stays the caller's). */
 MUST_CHECK bool queue_push(struct queue *q, void *item);
 
+/* The same in two steps, for several items in a row: waking a consumer costs far more than an item.
+ * What was put may be popped at once, but nobody is woken, nor queue_fd readable, before
+ * queue_tell.
+ */
+MUST_CHECK bool queue_put(struct queue *q, void *item);
+void queue_tell(struct queue *q);
+
 /* The oldest item; waits up to timeout_ms (0: not at all, -1: for ever).  NULL when none came or
  * the queue is closed and empty. */
 void *queue_pop(struct queue *q, int timeout_ms);
@@ -27,7 +34,8 @@ void queue_close(struct queue *q);
 
 size_t queue_count(struct queue *q);
 
-/* Descriptor to watch for reading (level-triggered: readable while not empty), or -1. */
+/* Descriptor to watch for reading (level-triggered: readable while items wait that were told of),
+ * or -1. */
 int queue_fd(const struct queue *q);
 
 #endif

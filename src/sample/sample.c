@@ -13,6 +13,7 @@
 #include "kern/math.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -108,8 +109,16 @@ const float *sample_block(struct sample_scratch *s, int b)
 
 static float greatest_of(const struct sample_scratch *s)
 {
-    float top = -INFINITY;
-    for (int b = 0; b < blocks_of(s->n); b++)
+    enum { at_once = 64 };
+    float tops[at_once], top = -INFINITY;
+    const int n = blocks_of(s->n), step = at_once * KERN_LOGITS;
+    int b = 0;
+    for (int whole; (whole = int_min(n - b, step) / KERN_LOGITS) > 0; b += whole * KERN_LOGITS) {
+        s->kern.block_max(s->max + b, whole, tops);
+        for (int i = 0; i < whole; i++)
+            top = tops[i] > top ? tops[i] : top;
+    }
+    for (; b < n; b++)
         top = s->max[b] > top ? s->max[b] : top;
     return top;
 }
@@ -123,7 +132,10 @@ float sample_begin(struct sample_scratch *s, const struct sample_input *in)
         memset(s->here, 0, (size_t)blocks_of(s->cap) * sizeof *s->here);
         s->draw = 1;
     }
-    for (int b = 0; b < blocks_of(s->n); b++) {
+    const bool given = in->max && !in->mask;
+    if (given)
+        memcpy(s->max, in->max, (size_t)blocks_of(s->n) * sizeof *s->max);
+    for (int b = 0; b < blocks_of(s->n) && !given; b++) {
         const uint64_t word = word_of(s, b);
         if (word == 0)
             s->max[b] = -INFINITY;
@@ -270,29 +282,48 @@ static int32_t highest(struct sample_scratch *s, int n, float top)
 /* Gathers all candidates with z >= low, sorted; returns their number. */
 static int gather(struct sample_scratch *s, int n, float low)
 {
-    int k = 0;
+    int k = 0, n_blocks = 0;
+    low = low > -FLT_MAX ? low : -FLT_MAX; // those of -infinity are none
     for (int b = 0; b < blocks_of(n); b++) {
-        if (s->max[b] < low || s->max[b] == -INFINITY)
+        if (s->max[b] < low)
             continue;
+        s->c2[n_blocks++].id = b;
+        for (int i = 0; i < BLOCK; i += 16) // other threads have written most of them
+            __builtin_prefetch(s->logits + (size_t)b * BLOCK + i);
+    }
+    for (int j = 0; j < n_blocks; j++) {
+        const int b = s->c2[j].id;
         const float *z = sample_block(s, b);
         for (int i = 0; i < BLOCK; i++)
-            if (z[i] >= low && z[i] > -INFINITY)
+            if (z[i] >= low)
                 s->c[k++] = (struct sample_cand){z[i], b * BLOCK + i};
     }
     sample_sort(s, k);
     return k;
 }
 
+/* A bound that at least k logits reach, if so many are alive: the k-th greatest of the maxima of
+ * blocks.  Of groups of blocks, every so many-th, where k is small beside their number: the bound
+ * is then a little lower and found in a fraction of the time. */
+static float low_of(struct sample_scratch *s, int n, int k)
+{
+    enum { group = 8 };
+    int blocks = blocks_of(n), n_groups = blocks / group;
+    if (k > blocks)
+        return -INFINITY;
+    if (n_groups < 4 * k)
+        n_groups = blocks;
+    memcpy(s->pick, s->max, (size_t)n_groups * sizeof *s->pick);
+    for (int from = n_groups; from < blocks; from += n_groups)
+        for (int i = 0, end = int_min(n_groups, blocks - from); i < end; i++)
+            s->pick[i] = s->max[from + i] > s->pick[i] ? s->max[from + i] : s->pick[i];
+    return sample_kth(s->pick, n_groups, k);
+}
+
 /* The highest k (or all alive, if fewer), sorted.  Returns how many are sorted; may be more. */
 static int gather_top(struct sample_scratch *s, int n, int k)
 {
-    int blocks = blocks_of(n);
-    float low = -INFINITY;
-    if (k <= blocks) {
-        memcpy(s->pick, s->max, (size_t)blocks * sizeof *s->pick);
-        low = sample_kth(s->pick, blocks, k);
-    }
-    return gather(s, n, low);
+    return gather(s, n, low_of(s, n, k));
 }
 
 /* What truncation left: candidates [from, to) of the sorted ones.  `to` is -1 while all that are

@@ -112,7 +112,7 @@ void sched_piece_free(struct sched_piece *p)
 void sched_emit(struct sched *s, struct sched_piece *p)
 {
     // The engine rests before a step when places are short, so this cannot fail.
-    bool ok = queue_push(s->out, p);
+    bool ok = queue_put(s->out, p);
     assert(ok);
 }
 

@@ -155,6 +155,7 @@ static void *engine_thread(void *arg)
         // Idle: nothing to compute now.  Whatever could change that wakes us, but for deadlines and
         // a reader that makes room, which a short nap covers.
         bool nothing = s->n_active == 0 && !s->waiting;
+        queue_tell(s->out);
         receive(s, !idle ? 0 : nothing ? -1 : 5);
         uint64_t now = clock_mono_ms();
         sweep_waiting(s, now);
@@ -164,6 +165,7 @@ static void *engine_thread(void *arg)
             receive(s, 0);
             sweep_waiting(s, now);
             publish(s);
+            queue_tell(s->out);
             return NULL;
         }
         sched_place_admit(s);

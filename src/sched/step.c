@@ -381,6 +381,7 @@ static bool step(struct sched *s)
         if (s->row_seq[r]->job != only)
             only = NULL;
 
+    queue_tell(s->out);
     struct err e;
     uint64_t begin = clock_mono_ns();
     bool ok = engine_step(s->engine, s->rows, n_rows, &s->logits, only ? &only->cancel : NULL, &e);

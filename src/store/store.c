@@ -106,9 +106,10 @@ static void carry_out_all(struct store *s, struct order **orders, int n)
     }
     atomic_fetch_add_explicit(&s->orders, (uint64_t)n, memory_order_relaxed);
     for (int i = 0; i < n; i++) {
-        bool ok = queue_push(s->out, orders[i]);
+        bool ok = queue_put(s->out, orders[i]);
         assert(ok); // as large as all orders there can be
     }
+    queue_tell(s->out);
 }
 
 static struct order last_order; // ends the thread
