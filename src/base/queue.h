@@ -19,8 +19,7 @@ void queue_free(struct queue *q);
 MUST_CHECK bool queue_push(struct queue *q, void *item);
 
 /* The same in two steps, for several items in a row: waking a consumer costs far more than an item.
- * What was put may be popped at once, but nobody is woken, nor queue_fd readable, before
- * queue_tell.
+ * What was put may be popped at once, but before queue_tell nobody is woken, nor queue_fd readable.
  */
 MUST_CHECK bool queue_put(struct queue *q, void *item);
 void queue_tell(struct queue *q);

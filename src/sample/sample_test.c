@@ -223,6 +223,43 @@ static void sample_shortcuts_agree_with_a_full_sort(void **state)
     sample_scratch_free(s);
 }
 
+/* Where top_k is small beside the vocabulary, its bound comes from groups of blocks: the k highest
+ * stand anywhere, in one block, a whole group apart, or there are fewer. */
+static void sample_top_k_of_large_vocabularies(void **state)
+{
+    enum { N = 70001, GROUPS = (N + SAMPLE_BLOCK - 1) / SAMPLE_BLOCK / 8, MOST = 34 };
+    (void)state;
+    uint64_t rng = 53;
+    float *z = mem_alloc(N * sizeof *z), probs[MOST + 1];
+    struct sample_scratch *s = sample_scratch_new(N, NULL);
+    int32_t ids[MOST + 1];
+    for (int round = 0; round < 50; round++) {
+        int at = (int)(test_random(&rng) % (N / 2)), k = 1 + (int)(test_random(&rng) % MOST);
+        for (int i = 0; i < N; i++)
+            z[i] = round % 5 == 4 ? (i % 9000 == 8 ? 1.0f : -INFINITY) : random_logit(&rng);
+        for (int i = 0; i < k; i++) {
+            int step = round % 5 == 1 ? 1 : round % 5 == 2 ? GROUPS * SAMPLE_BLOCK : 0;
+            if (step > 0 && at + i * step < N)
+                z[at + i * step] = 20.0f + (float)(i / 2);
+        }
+        struct sample_params p = sample_params_default();
+        p.temperature = 30;
+        p.top_k = k;
+        struct sample_input in = input_of(z, N);
+        int n = sample_distribution(s, &p, &in, false, ids, probs, MOST + 1);
+        assert_int_equal(n, round % 5 == 4 ? int_min(k, 8) : k);
+        for (int j = 0, best; j < n; j++) {
+            best = 0;
+            for (int i = 1; i < N; i++)
+                best = z[i] > z[best] ? i : best;
+            assert_int_equal(ids[j], best);
+            z[best] = -INFINITY;
+        }
+    }
+    mem_free(z);
+    sample_scratch_free(s);
+}
+
 /* Draws by mass from spread-out distributions, against the walk over all in order. */
 static void sample_finds_tokens_by_their_mass(void **state)
 {
@@ -373,6 +410,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(sample_bans_bias_and_masks),
     cmocka_unit_test(sample_survives_odd_logits),
     cmocka_unit_test(sample_shortcuts_agree_with_a_full_sort),
+    cmocka_unit_test(sample_top_k_of_large_vocabularies),
     cmocka_unit_test(sample_finds_tokens_by_their_mass),
     cmocka_unit_test(sample_takes_maxima_as_given),
     cmocka_unit_test(sample_survives_the_end_of_its_count),
