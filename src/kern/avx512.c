@@ -81,7 +81,8 @@ static inline __m512i tops_of_four(const float *x)
     return _mm512_max_epi32(top, _mm512_shuffle_i32x4(top, top, 0xb1));
 }
 
-// What follows the codes of four blocks: their scales d and, from codes [2][64], their sums.
+// What follows the codes of four blocks: their scales d and, from codes [2][64], their sums as
+// kern_put_sums puts them.
 static inline void put_four(struct kern_x32 *b, __m128 d, const __m512i *codes)
 {
     __m512i low = sums_of_eights(codes[0]), high = sums_of_eights(codes[1]);

@@ -1,11 +1,11 @@
 /* sample/sample.c - the chain of sample.h.
  *
  * Sorting a whole vocabulary for each token costs more than a small model's forward pass.  So the
- * logits come with the maximum of each block of 64; the k-th largest block maximum is a valid lower
- * bound for the k-th largest logit, and only blocks that reach it are copied and looked at.
- * Candidates are sorted in growing prefixes until the mass that top_p or the draw asks for is
- * reached, which is nearly always in the first; where it is not, the token is found by its mass
- * (bucket.c). */
+ * logits come with the maximum of each block of 64; the k-th largest maximum, of blocks or of
+ * groups of them, is a valid lower bound for the k-th largest logit, and only blocks that reach it
+ * are copied and looked at. Candidates are sorted in growing prefixes until the mass that top_p or
+ * the draw asks for is reached, which is nearly always in the first; where it is not, the token is
+ * found by its mass (bucket.c). */
 #include "sample/sample_int.h"
 
 #include "base/mem.h"
@@ -107,18 +107,14 @@ const float *sample_block(struct sample_scratch *s, int b)
     return s->z + (size_t)b * BLOCK;
 }
 
-static float greatest_of(const struct sample_scratch *s)
+static float greatest_of(struct sample_scratch *s)
 {
-    enum { at_once = 64 };
-    float tops[at_once], top = -INFINITY;
-    const int n = blocks_of(s->n), step = at_once * KERN_LOGITS;
-    int b = 0;
-    for (int whole; (whole = int_min(n - b, step) / KERN_LOGITS) > 0; b += whole * KERN_LOGITS) {
-        s->kern.block_max(s->max + b, whole, tops);
-        for (int i = 0; i < whole; i++)
-            top = tops[i] > top ? tops[i] : top;
-    }
-    for (; b < n; b++)
+    const int n = blocks_of(s->n), whole = n / KERN_LOGITS;
+    float top = -INFINITY;
+    s->kern.block_max(s->max, whole, s->pick);
+    for (int i = 0; i < whole; i++)
+        top = s->pick[i] > top ? s->pick[i] : top;
+    for (int b = whole * KERN_LOGITS; b < n; b++)
         top = s->max[b] > top ? s->max[b] : top;
     return top;
 }
@@ -132,10 +128,11 @@ float sample_begin(struct sample_scratch *s, const struct sample_input *in)
         memset(s->here, 0, (size_t)blocks_of(s->cap) * sizeof *s->here);
         s->draw = 1;
     }
-    const bool given = in->max && !in->mask;
-    if (given)
+    if (in->max && !in->mask) {
         memcpy(s->max, in->max, (size_t)blocks_of(s->n) * sizeof *s->max);
-    for (int b = 0; b < blocks_of(s->n) && !given; b++) {
+        return greatest_of(s);
+    }
+    for (int b = 0; b < blocks_of(s->n); b++) {
         const uint64_t word = word_of(s, b);
         if (word == 0)
             s->max[b] = -INFINITY;
@@ -288,8 +285,8 @@ static int gather(struct sample_scratch *s, int n, float low)
         if (s->max[b] < low)
             continue;
         s->c2[n_blocks++].id = b;
-        for (int i = 0; i < BLOCK; i += 16) // other threads have written most of them
-            __builtin_prefetch(s->logits + (size_t)b * BLOCK + i);
+        for (int i = b * BLOCK; i < int_min(n, (b + 1) * BLOCK); i += 16)
+            __builtin_prefetch(s->logits + i); // other threads have written most of them
     }
     for (int j = 0; j < n_blocks; j++) {
         const int b = s->c2[j].id;

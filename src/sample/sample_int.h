@@ -23,7 +23,7 @@ struct sample_scratch {
     uint32_t *here;             // [blocks] == draw: the block is in z
     uint32_t draw;              // counts
     float *max;                 // [blocks] of the working logits
-    float *pick;                // [blocks] copy for selection
+    float *pick;                // [blocks] room for selection
     struct sample_cand *c, *c2; // [cap] candidates, sorted descending; room to sort in
     int32_t *count;             // [cap] how often in the output; valid where mark says so
     uint32_t *mark;             // [cap] == epoch: count is valid

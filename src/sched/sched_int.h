@@ -367,8 +367,8 @@ bool sched_step(struct sched *s); // false: nothing could be computed now
 
 /* sched.c and piece.c */
 struct sched_piece *sched_piece_new(struct sched_job *j, enum sched_what what, int choice);
-void sched_emit(struct sched *s,
-                struct sched_piece *p); // seen at the latest before a step or a wait
+/* The reader is told at the latest before the engine's next step or wait. */
+void sched_emit(struct sched *s, struct sched_piece *p);
 void sched_end_job(struct sched *s, struct sched_job *j, const struct err *why);
 
 #endif
